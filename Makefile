@@ -1,0 +1,32 @@
+# Two commands do everything: `make serve` and `make test`. Both set up .venv first, in no time when nothing changed.
+
+PYTHON ?= python3
+DEVICE ?= cpu
+BIN := .venv/bin
+
+.PHONY: serve test lint bench setup clean
+
+serve: setup
+	$(BIN)/tarflow serve
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m benchmarks.sampling --device $(DEVICE)
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable ".[dev,embedded]"
+	touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info

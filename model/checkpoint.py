@@ -1,0 +1,141 @@
+"""Checkpoints on disk: `model.safetensors` and `config.json` in a folder.
+
+Owns the format, strict loading and the search by name. Never unpickles. Knows nothing of
+training state or of who serves the flow.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from model.card import Card
+from model.config import TarFlowConfig
+from model.errors import CheckpointError
+from model.flow import TarFlow
+from model.published import check_finite, flow_from_state, load_state, read_published
+
+BUNDLED = Path(__file__).parent / "checkpoints"
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+
+
+def find(name: str | Path) -> Path:
+    """The checkpoint called `name`: a path that exists, or a bundled checkpoint's name.
+
+    Raises:
+        CheckpointError: There is neither.
+    """
+    for path in (Path(name), BUNDLED / name):
+        if path.is_file() or (path / CONFIG_FILE).is_file():
+            return path
+    names = sorted(path.parent.name for path in BUNDLED.glob(f"*/{CONFIG_FILE}"))
+    raise CheckpointError(f"no checkpoint {str(name)!r}: neither a checkpoint's path nor one of {names}")
+
+
+def load(path: str | Path, device: str | torch.device = "cpu", **facts: Any) -> TarFlow:
+    """A flow ready for inference, in float32, its weights frozen.
+
+    Args:
+        path: A checkpoint folder, a bundled checkpoint's name, or a published `.pth` file.
+        device: Where to put it.
+        **facts: For a published file only: the `TarFlowConfig` fields its tensors do not show
+            (`in_channels`, `noise_std`, `noise_type`, `head_dim`).
+
+    Raises:
+        CheckpointError: Missing, damaged or unfitting files or tensors, non-finite weights,
+            or facts that contradict the tensors. Nothing is loaded in part.
+    """
+    found = find(path)
+    if found.is_file():
+        flow = flow_from_state(read_published(found), facts)
+    elif facts:
+        raise CheckpointError(f"{found}: a checkpoint folder holds its own facts, {sorted(facts)} cannot be given")
+    else:
+        config, card = _read_config(found)
+        flow = load_state(config, _read_weights(found, card.digest))
+    return flow.to(device).eval().requires_grad_(False)
+
+
+def load_card(path: str | Path) -> Card:
+    """The card of a checkpoint folder; an empty one for a published file.
+
+    Raises:
+        CheckpointError: As `load`.
+    """
+    found = find(path)
+    return Card() if found.is_file() else _read_config(found)[1]
+
+
+def save(flow: TarFlow, path: str | Path, card: Card | None = None, dtype: torch.dtype = torch.float32) -> None:
+    """Write a checkpoint folder, each file atomically; weights in `dtype`.
+
+    Raises:
+        CheckpointError: A weight is not finite in `dtype`, or class names do not fit the flow.
+    """
+    card = card or Card()
+    if card.class_names and len(card.class_names) != flow.config.num_classes:
+        raise CheckpointError(f"class_names must number {flow.config.num_classes}, got {len(card.class_names)}")
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in flow.state_dict().items()}
+    check_finite(state.items())
+    # The published code registers its mask as a buffer and loads strictly: with it, it can read our file.
+    length = flow.config.patches
+    for index in range(flow.config.blocks):
+        state[f"blocks.{index}.attn_mask"] = torch.ones(length, length, dtype=torch.uint8).tril()
+    partial = folder / f"{WEIGHTS_FILE}.partial"
+    save_file(state, partial)
+    partial.chmod(0o644)  # safetensors makes it private; a server may run as another user
+    card = replace(card, digest=_digest(partial))
+    os.replace(partial, folder / WEIGHTS_FILE)
+    _write_config(folder, flow.config, card)
+
+
+def add_metrics(path: str | Path, metrics: dict[str, float]) -> None:
+    """Add figures to the card of a checkpoint folder; its weights stay as they are.
+
+    Raises:
+        CheckpointError: As `load_card`.
+    """
+    folder = find(path)
+    config, card = _read_config(folder)
+    _write_config(folder, config, replace(card, metrics=card.metrics | metrics))
+
+
+def _read_config(folder: Path) -> tuple[TarFlowConfig, Card]:
+    file = folder / CONFIG_FILE
+    try:
+        fields = json.loads(file.read_text())
+        config = TarFlowConfig.from_json(fields.pop("architecture"))
+        return config, Card.from_json(fields)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{file}: {error!r}") from error
+
+
+def _write_config(folder: Path, config: TarFlowConfig, card: Card) -> None:
+    partial = folder / f"{CONFIG_FILE}.partial"
+    partial.write_text(json.dumps({"architecture": config.to_json(), **card.to_json()}, indent=2) + "\n")
+    os.replace(partial, folder / CONFIG_FILE)
+
+
+def _read_weights(folder: Path, digest: str) -> dict[str, Tensor]:
+    file = folder / WEIGHTS_FILE
+    try:
+        if digest and _digest(file) != digest:
+            raise CheckpointError(f"{file}: damaged, its SHA-256 is not the {digest} of {CONFIG_FILE}")
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file}: {error}") from error
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,167 @@
+"""Jobs and results as HTTP answers.
+
+Owns bodies and headers. Knows nothing of routes or of how a job is run. Blocks on Redis.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi.responses import JSONResponse, Response
+
+from service.content_negotiation import PNG, Preference
+from service.errors import JobCancelled, JobFailed, ResultNotReady
+from service.house import House
+from service.job_queue import JobView
+from worker.contract import (
+    NO_CLASS,
+    FailureReason,
+    GenerateRequest,
+    ImageScore,
+    JobState,
+    ModelFacts,
+    ScoreInput,
+    ScoreRequest,
+    canonical_digest,
+)
+
+FAILURES = {
+    FailureReason.NON_FINITE: "the picture was not finite at this guidance; try a lower one",
+    FailureReason.MODEL_CHANGED: "the model was replaced meanwhile; ask again",
+    FailureReason.TIMEOUT: "the job ran into its time limit",
+    FailureReason.INTERNAL: "the worker met an internal error",
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client wants back: a media type, and how it would wait."""
+
+    media_type: str
+    preference: Preference
+
+
+def job_body(house: House, view: JobView) -> dict[str, Any]:
+    """A job as JSON."""
+    eta_s = None
+    if not view.state.is_terminal:
+        eta_s = house.queue.eta_s(view, house.models.live_workers(view.kind, view.request.model))
+    stamps = {"created_at": view.created_at, "started_at": view.started_at, "ended_at": view.ended_at}
+    return {
+        "job_id": view.job_id,
+        "kind": view.kind,
+        "state": view.state,
+        "position": view.position,
+        "eta_s": eta_s,
+        **{name: None if stamp is None else stamp.isoformat() for name, stamp in stamps.items()},
+        "failure": FAILURES[view.failure] if view.failure else None,
+        "request": view.request.model_dump(mode="json"),
+    }
+
+
+def answer_post(house: House, job_id: str, wish: Wish) -> Response:
+    """The result, or 202 where it is not there yet."""
+    view = house.queue.view(job_id)
+    if view.state.is_terminal:
+        response = result_of(house, view, wish.media_type)
+    else:
+        body = job_body(house, view)
+        response = JSONResponse(body, 202, {"Location": f"/jobs/{job_id}", "Retry-After": str(body["eta_s"])})
+        response.headers["X-Job-Id"] = job_id
+    if wish.preference.applied:
+        response.headers["Preference-Applied"] = wish.preference.applied
+    return response
+
+
+def result_of(house: House, view: JobView, media_type: str) -> Response:
+    """The result of a job.
+
+    Raises:
+        ResultNotReady, JobCancelled, JobFailed: It has none.
+    """
+    if view.state is JobState.CANCELLED:
+        raise JobCancelled(f"job {view.job_id} was cancelled")
+    if view.state is JobState.FAILED:
+        raise JobFailed(f"job {view.job_id}: {FAILURES[view.failure or FailureReason.INTERNAL]}")
+    if view.state is not JobState.SUCCEEDED:
+        raise ResultNotReady(f"job {view.job_id} is {view.state}", retry_after_s=job_body(house, view)["eta_s"])
+    if isinstance(view.request, GenerateRequest):
+        response = _pictures(house, view.job_id, view.request, media_type)
+        response.headers["X-Seed"] = str(view.request.seed)
+    else:
+        response = JSONResponse(_scores(house, view.job_id, view.request))
+    response.headers["X-Job-Id"] = view.job_id
+    response.headers["X-Model"] = view.request.model
+    response.headers["ETag"] = etag(view, media_type)
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def etag(view: JobView, media_type: str) -> str:
+    """A strong tag: the same for the same request to the same weights in the same type."""
+    content = f"{canonical_digest(view.request)} {media_type}"
+    return f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
+
+
+def _pictures(house: House, job_id: str, request: GenerateRequest, media_type: str) -> Response:
+    if media_type == PNG:
+        return Response(house.queue.picture(job_id, "sheet" if request.n > 1 else "0"), media_type=PNG)
+    made = house.queue.generated(job_id)
+    images = [
+        {
+            "seed": seed,
+            "png_base64": base64.b64encode(house.queue.picture(job_id, str(index))).decode(),
+            "width": made.width,
+            "height": made.height,
+        }
+        for index, seed in enumerate(made.seeds)
+    ]
+    facts = house.models.facts(request.model)
+    return JSONResponse(
+        {
+            "job_id": job_id,
+            "model": request.model,
+            **_class_fields(request.class_index, facts),
+            "guidance": request.guidance,
+            "seed": request.seed,
+            "denoise": request.denoise,
+            "attention_temperature": request.attention_temperature,
+            "images": images,
+        }
+    )
+
+
+def _scores(house: House, job_id: str, request: ScoreRequest) -> dict[str, Any]:
+    facts = house.models.facts(request.model)
+    scores = house.queue.scored(job_id).scores
+    results = [_score(score, given, facts) for score, given in zip(scores, request.images, strict=True)]
+    return {"job_id": job_id, "model": request.model, **_class_fields(request.class_index, facts), "results": results}
+
+
+def _score(score: ImageScore, given: ScoreInput, facts: ModelFacts | None) -> dict[str, Any]:
+    body = score.model_dump(mode="json", exclude={"classes", "marginal_log_likelihood_nats"})
+    body["dims"] = facts.dims if facts else None
+    body["density"] = facts.density if facts else None
+    body["resized_from"] = given.resized_from
+    body["converted_from"] = given.converted_from
+    if score.classes:
+        body["marginal_log_likelihood_nats"] = score.marginal_log_likelihood_nats
+        body["classes"] = [
+            {
+                **_class_fields(each.class_index, facts),
+                "log_likelihood_nats": each.log_likelihood_nats,
+                "posterior": each.posterior,
+            }
+            for each in score.classes
+        ]
+    return body
+
+
+def _class_fields(index: int | Literal["all"], facts: ModelFacts | None) -> dict[str, Any]:
+    if index == "all":
+        return {"class": "all", "class_name": None}
+    return {
+        "class": None if index == NO_CLASS else index,
+        "class_name": facts.class_name(index) if facts else None,
+    }

@@ -1,0 +1,112 @@
+"""The command line `tarflow`.
+
+Owns the commands' names. `serve` and `api` run here; what needs torch runs in a process of
+its own, which takes this one's place, for the service never imports torch.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from service.embedded_redis import RedisFailed, RedisNotFound
+from service.serve import PortTaken, run_api, serve
+from service.settings import ServiceSettings
+
+METRICS_PORT = 9100
+
+app = typer.Typer(name="tarflow", no_args_is_help=True, add_completion=False, help=__doc__.splitlines()[0])
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on (TARFLOW_HOST; 127.0.0.1).")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on (TARFLOW_PORT; 8000).")]
+ModelNames = Annotated[
+    str | None, typer.Option(help="Names or paths, comma-separated; first = default (TARFLOW_MODELS).")
+]
+
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command("serve")
+def serve_command(
+    host: Host = None,
+    port: Port = None,
+    models: ModelNames = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Keep the embedded Redis' data here; default: nowhere.")] = None,
+    metrics_port: Annotated[int, typer.Option(help="First port of the workers' metrics.")] = METRICS_PORT,
+) -> None:
+    """Run everything on this machine: Redis, a worker of each kind, the API."""
+    settings = _settings(host=host, port=port, models=models)
+    try:
+        serve(settings, data_dir, metrics_port)
+    except (PortTaken, RedisFailed, RedisNotFound) as error:
+        _fail("serve", str(error))
+
+
+@app.command("api")
+def api_command(host: Host = None, port: Port = None, models: ModelNames = None) -> None:
+    """Run the HTTP API alone."""
+    run_api(_settings(host=host, port=port, models=models))
+
+
+@app.command("worker", context_settings=PASSED_ON)
+def worker_command(context: typer.Context) -> None:
+    """Run one worker process: --kind generate|score."""
+    _become("worker", context)
+
+
+@app.command("train", context_settings=PASSED_ON)
+def train_command(context: typer.Context) -> None:
+    """Train a flow on a folder of class folders."""
+    _become("training", context)
+
+
+@app.command("evaluate", context_settings=PASSED_ON)
+def evaluate_command(context: typer.Context) -> None:
+    """Bits/dim and Bayes-classifier accuracy of a checkpoint on a test folder."""
+    _become("training", context)
+
+
+@app.command("import", context_settings=PASSED_ON)
+def import_command(context: typer.Context) -> None:
+    """Turn a published .pth state dict into a checkpoint folder."""
+    _become("training", context)
+
+
+@app.command("generate", context_settings=PASSED_ON)
+def generate_command(context: typer.Context) -> None:
+    """Make a picture without a server."""
+    _become("worker", context)
+
+
+@app.command("score", context_settings=PASSED_ON)
+def score_command(context: typer.Context) -> None:
+    """Log-likelihoods of image files without a server."""
+    _become("worker", context)
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+def _become(package: str, context: typer.Context) -> NoReturn:
+    """Replace this process by `python -m package command ...`: same pid, same signals."""
+    command = context.command.name or ""
+    os.execv(sys.executable, [sys.executable, "-m", package, command, *context.args])
+
+
+def _settings(**given: Any) -> ServiceSettings:
+    """Settings of the environment, options first."""
+    try:
+        return ServiceSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        _fail("settings", wrong)
+
+
+def _fail(command: str, message: str) -> NoReturn:
+    typer.echo(f"tarflow {command}: {message}", err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,61 @@
+"""Which of the types we can make a client wants, and how long it will wait.
+
+Owns the reading of `Accept` and `Prefer`. Knows nothing of what is answered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mimeparse
+
+from service.errors import BadHeader, NotAcceptable
+
+PNG = "image/png"
+JSON = "application/json"
+LONGEST_WAIT_S = 60.0
+
+
+def accepted_type(accept: str | None, offered: Sequence[str]) -> str:
+    """The best of the offered types, the first of them where the client does not care.
+
+    Raises:
+        BadHeader: The header is no list of media ranges.
+        NotAcceptable: None of the offered types is accepted.
+    """
+    if not accept:
+        return offered[0]
+    try:
+        # mimeparse breaks ties in favour of the last.
+        best: str = mimeparse.best_match(list(reversed(offered)), accept)
+    except mimeparse.MimeTypeParseException as error:
+        raise BadHeader(f"Accept: {accept[:100]!r} is no list of media types") from error
+    if not best:
+        raise NotAcceptable(f"Accept: {accept[:100]!r} matches none of {', '.join(offered)}")
+    return best
+
+
+@dataclass(frozen=True)
+class Preference:
+    """How a client wants its answer: within `wait_s`, or 202 at once where that is 0."""
+
+    wait_s: float
+    applied: str | None = None
+
+
+def preference(prefer: str | None, default_wait_s: float) -> Preference:
+    """The `Prefer` header (RFC 7240): `wait=N` and `respond-async`; what is unknown is passed over.
+
+    Raises:
+        BadHeader: `wait` is no whole number of seconds.
+    """
+    for part in (prefer or "").split(","):
+        name, _, value = part.split(";")[0].strip().partition("=")
+        if name.strip().lower() == "respond-async":
+            return Preference(0.0, "respond-async")
+        if name.strip().lower() == "wait":
+            value = value.strip().strip('"')
+            if not (value.isascii() and value.isdecimal()):
+                raise BadHeader(f"Prefer: wait takes whole seconds 0..{LONGEST_WAIT_S:g}, got {value[:20]!r}")
+            wait_s = min(float(value), LONGEST_WAIT_S)
+            return Preference(wait_s, f"wait={wait_s:g}")
+    return Preference(default_wait_s)

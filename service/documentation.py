@@ -1,0 +1,74 @@
+"""What OpenAPI says of answers that the routes build by hand.
+
+Owns descriptions and schemas for people. Knows nothing of how an answer is made.
+"""
+
+from typing import Any
+
+from service.errors import PROBLEM_TYPE, STATUS
+from service.uploads import MEDIA_TYPES
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"field": {"type": "string"}, "in": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}
+OBJECT: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
+BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    titles = dict(STATUS.values())
+    return {
+        status: {"description": titles[status], "content": {PROBLEM_TYPE: {"schema": PROBLEM_SCHEMA}}}
+        for status in statuses
+    }
+
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"description": "Not there yet: see `Location`", "content": OBJECT}}
+PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The picture, or JSON with every picture", "content": {"image/png": BINARY, **OBJECT}}
+}
+GENERATE_RESPONSES = {**PICTURE, **ACCEPTED, **_problems(400, 404, 406, 409, 422, 500, 503)}
+SCORE_RESPONSES = {
+    200: {"description": "A score per image, in order", "content": OBJECT},
+    **ACCEPTED,
+    **_problems(400, 404, 406, 409, 413, 415, 422, 500, 503),
+}
+JOB_RESPONSES = {200: {"description": "The job", "content": OBJECT}, **_problems(404, 503)}
+RESULT_RESPONSES = {
+    **PICTURE,
+    304: {"description": "The client has it already"},
+    **_problems(400, 404, 406, 409, 500, 503),
+}
+MODEL_RESPONSES = {200: {"description": "The model", "content": OBJECT}, **_problems(404, 503)}
+READY_RESPONSES = {200: {"description": "As it is", "content": OBJECT}, **_problems(503)}
+SCORE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            **dict.fromkeys(MEDIA_TYPES, BINARY),
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {
+                        "image": {"type": "array", "maxItems": 64, "items": {"type": "string", "format": "binary"}}
+                    },
+                }
+            },
+        },
+    }
+}

@@ -1,0 +1,33 @@
+"""Everything a route may use, in one value.
+
+Owns nothing but the bundle; its parts are made by `service.app` and passed along.
+"""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from service.completions import Completions
+from service.job_queue import JobQueue
+from service.metrics import ServiceMetrics
+from service.models import Models
+from service.redis_clients import RedisClients
+from service.settings import ServiceSettings
+
+
+@dataclass(frozen=True)
+class House:
+    """The parts of one API process."""
+
+    settings: ServiceSettings
+    clients: RedisClients
+    queue: JobQueue
+    models: Models
+    completions: Completions
+    metrics: ServiceMetrics
+
+
+def house_of(request: Request) -> House:
+    """The house of the app that serves a request."""
+    house: House = request.app.state.house
+    return house

@@ -1,0 +1,128 @@
+"""What the API tells Prometheus.
+
+Owns its metrics' names and labels, and the reading of the queues when it is asked. Knows
+nothing of routes beyond their templates.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from redis import Redis
+from redis.exceptions import RedisError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.contract import PRESENCE_TTL_S, Kind, queue_name, workers_key
+
+DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+QUEUE_LABELS = ("model", "kind")
+
+
+class ServiceMetrics:
+    """The API's metrics; `registry` is what is served."""
+
+    def __init__(self, connection: Redis, models: tuple[str, ...]) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "tarflow_http_requests", "Requests answered", ("method", "route", "status"), registry=registry
+        )
+        self.duration = Histogram(
+            "tarflow_http_request_duration_seconds",
+            "Time to the end of an answer",
+            ("method", "route"),
+            buckets=DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self.rejected = Counter("tarflow_rejected", "Work turned away", ("reason",), registry=registry)
+        registry.register(QueueCollector(connection, models))
+
+
+@dataclass(frozen=True)
+class QueueCollector(Collector):
+    """The state of the queues, read from Redis at each scrape; nothing while Redis is away."""
+
+    connection: Redis
+    models: tuple[str, ...]
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """The families without samples, so that registering reads nothing."""
+        return list(_families().values())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The families with a sample for every model and kind."""
+        families = _families()
+        try:
+            for model in self.models:
+                for kind in Kind:
+                    for name, value in self._read(kind, model).items():
+                        families[name].add_metric((model, kind), value)
+        except RedisError:
+            return
+        yield from families.values()
+
+    def _read(self, kind: Kind, model: str) -> dict[str, float]:
+        name, now_s = queue_name(kind, model), time.time()
+        with self.connection.pipeline(transaction=False) as pipeline:
+            pipeline.llen(f"rq:queue:{name}")
+            pipeline.lindex(f"rq:queue:{name}", 0)
+            pipeline.zcard(f"rq:wip:{name}")
+            pipeline.zcount(workers_key(kind, model), now_s - PRESENCE_TTL_S, "+inf")
+            depth, oldest, running, workers = pipeline.execute()
+        enqueued = self.connection.hget(f"rq:job:{oldest.decode()}", "enqueued_at") if oldest else None
+        age_s = max(0.0, now_s - _unix_s(enqueued)) if isinstance(enqueued, bytes) else 0.0
+        return {"depth": depth, "age": age_s, "running": running, "workers": workers}
+
+
+def _families() -> dict[str, GaugeMetricFamily]:
+    return {
+        "depth": GaugeMetricFamily("tarflow_queue_depth", "Jobs waiting", labels=QUEUE_LABELS),
+        "age": GaugeMetricFamily(
+            "tarflow_queue_oldest_age_seconds", "Age of the oldest waiting job", labels=QUEUE_LABELS
+        ),
+        "running": GaugeMetricFamily("tarflow_jobs_running", "Jobs being worked on", labels=QUEUE_LABELS),
+        "workers": GaugeMetricFamily("tarflow_workers", "Live workers", labels=QUEUE_LABELS),
+    }
+
+
+def _unix_s(timestamp: bytes) -> float:
+    """RQ's ISO timestamp as Unix time."""
+    return datetime.fromisoformat(timestamp.decode()).timestamp()
+
+
+@dataclass(frozen=True)
+class MeasuredApp:
+    """ASGI middleware that counts and times answers by route template."""
+
+    app: ASGIApp
+    metrics: ServiceMetrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and count it when its answer has ended."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status, started_s = 500, time.perf_counter()
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note)
+        finally:
+            method, route = scope["method"], _template(scope)
+            self.metrics.requests.labels(method, route, str(status)).inc()
+            self.metrics.duration.labels(method, route).observe(time.perf_counter() - started_s)
+
+
+def _template(scope: Scope) -> str:
+    """The route's template: paths themselves would make a label for every job."""
+    route: Any = scope.get("route")
+    return getattr(route, "path", "unmatched")

@@ -1,0 +1,85 @@
+"""Exceptions as answers: every error leaves as problem+json.
+
+Owns the translation of what the framework raises into our tree. Knows nothing of routes.
+"""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from service.errors import (
+    PROBLEM_TYPE,
+    BadHeader,
+    FieldError,
+    Internal,
+    InvalidInput,
+    MethodNotAllowed,
+    ServiceError,
+    UnknownRoute,
+    problem,
+    status_of,
+)
+
+LONGEST_VALUE = 60
+
+log = logging.getLogger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception of an app with a problem."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unknown)
+
+
+def _respond(error: ServiceError, headers: dict[str, str] | None = None) -> JSONResponse:
+    headers = dict(headers or {})
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    return JSONResponse(problem(error), status_of(error), headers, media_type=PROBLEM_TYPE)
+
+
+async def _service_error(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, ServiceError):
+        raise error
+    if status_of(error) == 503:
+        request.app.state.house.metrics.rejected.labels(type(error).__name__).inc()
+    return _respond(error)
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    errors = tuple(_field_error(each) for each in error.errors())
+    detail = "; ".join(f"{each.field}: {each.message}" for each in errors)
+    in_header = all(each.location == "header" for each in errors)
+    return _respond(BadHeader(detail, errors) if in_header else InvalidInput(detail, errors))
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == 404:
+        return _respond(UnknownRoute(f"there is no {request.url.path[:200]}; see /docs"))
+    if error.status_code == 405:
+        headers = dict(error.headers or {})
+        return _respond(MethodNotAllowed(f"{request.method} is not for {request.url.path[:200]}"), headers)
+    return _respond(BadHeader(f"the request cannot be read: {error.detail}"))
+
+
+async def _unknown(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _respond(Internal("an internal error, which our log holds"))
+
+
+def _field_error(found: dict[str, Any]) -> FieldError:
+    location, *path = (str(part) for part in found["loc"])
+    field = ".".join(path) or location
+    if found["type"] == "extra_forbidden":
+        return FieldError(field, location, "is unknown; /docs lists the parameters")
+    return FieldError(field, location, f"{found['msg']}, got {str(found['input'])[:LONGEST_VALUE]!r}")

@@ -1,0 +1,95 @@
+"""What a client may ask for in a URL, with its bounds.
+
+Owns the query parameters and how they become requests. Knows nothing of Redis or answers.
+"""
+
+import secrets
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.errors import InvalidInput
+from worker.contract import (
+    MAX_GUIDANCE,
+    MAX_IMAGES,
+    MAX_SEED,
+    GenerateRequest,
+    ModelFacts,
+    ScoreInput,
+    ScoreRequest,
+)
+
+
+class Query(BaseModel):
+    """Parameters of a URL; an unknown one is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    model: Annotated[str | None, Field(description="name of the model; default: the first offered")] = None
+
+
+class GenerateQuery(Query):
+    """Parameters of `POST /generate`."""
+
+    class_: Annotated[
+        str | None, Field(alias="class", max_length=200, description="index or name; left out: no class")
+    ] = None
+    guidance: Annotated[
+        float | None, Field(ge=0, le=MAX_GUIDANCE, allow_inf_nan=False, description="weight; default: the model's")
+    ] = None
+    n: Annotated[int, Field(ge=1, le=MAX_IMAGES, description="images to make")] = 1
+    seed: Annotated[
+        int | None, Field(ge=0, le=MAX_SEED, description="image i is made from seed + i; drawn if left out")
+    ] = None
+    denoise: Annotated[bool | None, Field(description="take the denoising step; default: the model's")] = None
+    attention_temperature: Annotated[
+        float | None,
+        Field(gt=0, le=1, allow_inf_nan=False, description="of the null branch, for guidance without a class"),
+    ] = None
+
+    def request(self, facts: ModelFacts) -> GenerateRequest:
+        """The request with every default filled in, the seed too.
+
+        Raises:
+            InvalidInput: No such class, or denoising asked of a model that has no such step.
+        """
+        defaults = facts.defaults
+        if self.denoise and facts.noise_type != "gaussian":
+            raise InvalidInput.of(
+                "denoise", "query", f"{facts.name} was trained without Gaussian noise: only false works"
+            )
+        return GenerateRequest(
+            model=facts.name,
+            model_digest=facts.digest,
+            class_index=_class_index(facts, self.class_),
+            guidance=defaults.guidance if self.guidance is None else self.guidance,
+            n=self.n,
+            seed=secrets.randbelow(MAX_SEED + 1 - self.n) if self.seed is None else self.seed,
+            denoise=defaults.denoise if self.denoise is None else self.denoise,
+            attention_temperature=self.attention_temperature or defaults.attention_temperature,
+        )
+
+
+class ScoreQuery(Query):
+    """Parameters of `POST /score`."""
+
+    class_: Annotated[
+        str | None, Field(alias="class", max_length=200, description="index, name or `all`; left out: no class")
+    ] = None
+
+    def request(self, facts: ModelFacts, images: tuple[ScoreInput, ...]) -> ScoreRequest:
+        """The request for these images.
+
+        Raises:
+            InvalidInput: No such class.
+        """
+        every = self.class_ == "all" and facts.num_classes > 0
+        wanted: int | Literal["all"] = "all" if every else _class_index(facts, self.class_)
+        return ScoreRequest(model=facts.name, model_digest=facts.digest, class_index=wanted, images=images)
+
+
+def _class_index(facts: ModelFacts, wanted: str | None) -> int:
+    try:
+        return facts.class_index(wanted)
+    except ValueError as error:
+        raise InvalidInput.of("class", "query", str(error)) from error

@@ -1,0 +1,108 @@
+"""`tarflow serve`: Redis, the workers and the API on this machine, and all of it gone at the end.
+
+Owns the order of starting and stopping. Knows nothing of requests.
+"""
+
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+
+from service.app import create_app
+from service.embedded_redis import embedded_redis
+from service.errors import ServiceError
+from service.models import Models
+from service.redis_clients import RedisClients
+from service.settings import ServiceSettings
+from service.supervisor import workers
+from worker.contract import Kind
+
+GRACE_S = 15
+LOOK_INTERVAL_S = 0.2
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+class PortTaken(RuntimeError):
+    """Something listens where we would."""
+
+
+def serve(settings: ServiceSettings, data_dir: Path | None, metrics_port: int) -> None:
+    """Run everything until told to stop; leaves no process behind.
+
+    Raises:
+        PortTaken: Before anything was started.
+        RedisNotFound, RedisFailed: There is no Redis to be had.
+    """
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    check_port(settings.host, settings.port)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, _leave)
+    with ExitStack() as stack:
+        if "redis_url" not in settings.model_fields_set:
+            url = stack.enter_context(embedded_redis(data_dir))
+            settings = settings.model_copy(update={"redis_url": url})
+        stack.enter_context(workers(settings, metrics_port))
+        threading.Thread(target=_announce, args=(settings,), name="announce", daemon=True).start()
+        run_api(settings)
+
+
+def run_api(settings: ServiceSettings) -> None:
+    """Serve HTTP until told to stop."""
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        timeout_graceful_shutdown=GRACE_S,
+        server_header=False,
+    )
+    uvicorn.Server(config).run()
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise PortTaken if something listens there already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortTaken(
+                f"port {port} on {host} cannot be had ({error.strerror}): choose another with --port"
+            ) from error
+
+
+def _announce(settings: ServiceSettings) -> None:
+    """Say when the first picture can be asked for, and how."""
+    models = Models(RedisClients.connect(settings.redis_url).blocking, settings.model_names)
+    url = f"http://{settings.host}:{settings.port}"
+    print(f"tarflow: loading {', '.join(models.names)} ...", file=sys.stderr, flush=True)
+    while not _all_live(models):
+        time.sleep(LOOK_INTERVAL_S)
+    print(
+        f'tarflow: ready at {url} (documentation: {url}/docs). Try\n'
+        f'  curl -X POST "{url}/generate?class=7&guidance=2.0" -o seven.png\n'
+        "Ctrl-C stops everything.",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _all_live(models: Models) -> bool:
+    try:
+        return all(models.live_workers(kind, name) for kind in Kind for name in models.names)
+    except ServiceError:
+        return False
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Unwind, so that every block that started something stops it."""
+    raise SystemExit(0)

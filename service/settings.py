@@ -1,0 +1,39 @@
+"""What the API process is told by its environment.
+
+Owns names, units and defaults; every variable has the prefix `TARFLOW_`.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of `tarflow api` and `tarflow serve`."""
+
+    model_config = SettingsConfigDict(env_prefix="TARFLOW_", frozen=True)
+
+    redis_url: Annotated[str, Field(description="Redis to queue in; `tarflow serve` starts its own if unset")] = (
+        "redis://127.0.0.1:6379/0"
+    )
+    host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535, description="port to listen on")] = 8000
+    models: Annotated[
+        str, Field(min_length=1, description="model names or paths, comma-separated; first = default")
+    ] = "mnist-28,mnist-28-density"
+    wait_s: Annotated[float, Field(gt=0, le=60, description="seconds a POST waits for its result by default")] = 30.0
+    job_timeout_s: Annotated[int, Field(ge=1, description="seconds a job may run")] = 180
+    result_ttl_s: Annotated[int, Field(ge=1, description="seconds a job and its result are kept")] = 3600
+    max_upload_bytes: Annotated[int, Field(ge=1, description="bytes of a request's body")] = 32 * 2**20
+    max_image_pixels: Annotated[int, Field(ge=1, description="pixels of one uploaded image")] = 40_000_000
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The models as given: names or paths."""
+        return tuple(part.strip() for part in self.models.split(",") if part.strip())
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """The names the models are served under: the last part of each path."""
+        return tuple(part.rstrip("/").rsplit("/", 1)[-1].removesuffix(".pth") for part in self.checkpoints)

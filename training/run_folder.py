@@ -1,0 +1,92 @@
+"""The folder of a training run: options, log, resumable state, checkpoint, sample sheets.
+
+Owns the files and their atomic replacement. Knows nothing of how a step is made.
+
+    options.json    what the run was told
+    log.jsonl       one line per step
+    state.pt        everything a resumed run needs
+    checkpoint/     the averaged weights, ready to serve
+    sheets/         sample sheets by step
+"""
+
+import json
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.options import TrainOptions
+
+
+class ResumeError(ValueError):
+    """A run that cannot be begun or resumed in this folder."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Files of the run in `path`."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint folder."""
+        return self.path / "checkpoint"
+
+    def sheet(self, step: int) -> Path:
+        """Where the sample sheet of a step goes."""
+        return self.path / "sheets" / f"{step:07d}.png"
+
+    def begin(self, options: TrainOptions) -> None:
+        """Make the folder for a new run.
+
+        Raises:
+            ResumeError: It holds a run already.
+        """
+        if (self.path / "state.pt").exists():
+            raise ResumeError(
+                f"--out {self.path} holds a run already: add --resume to continue it, or name another folder"
+            )
+        (self.path / "sheets").mkdir(parents=True, exist_ok=True)
+        _replace(self.path / "options.json", json.dumps(options.to_json(), indent=2).encode())
+        _replace(self.path / "log.jsonl", b"")
+
+    def resume(self, options: TrainOptions) -> dict[str, Any]:
+        """The state to continue from.
+
+        Raises:
+            ResumeError: There is none, it cannot be read, or it belongs to a run with other options.
+        """
+        try:
+            earlier = json.loads((self.path / "options.json").read_text())
+            state = torch.load(self.path / "state.pt", map_location="cpu", weights_only=True)
+        except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+            raise ResumeError(f"--resume: no run to continue in {self.path}: {error}") from error
+        if differences := options.differences(earlier):
+            raise ResumeError(f"--resume: {self.path} holds another run ({'; '.join(differences)})")
+        return state
+
+    def truncate_log(self, steps: int) -> None:
+        """Drop the records of steps that were made but never saved."""
+        lines = (self.path / "log.jsonl").read_bytes().splitlines(keepends=True)
+        _replace(self.path / "log.jsonl", b"".join(lines[:steps]))
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append a step's record."""
+        with (self.path / "log.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Replace the resumable state, whole or not at all."""
+        partial = self.path / "state.pt.partial"
+        torch.save(state, partial)
+        os.replace(partial, self.path / "state.pt")
+
+
+def _replace(file: Path, content: bytes) -> None:
+    partial = file.with_name(file.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, file)

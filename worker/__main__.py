@@ -1,0 +1,78 @@
+"""The commands `worker`, `generate` and `score`: arguments in, exit status out."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from model import CheckpointError
+from worker.contract import Kind
+from worker.engine import Engine
+from worker.errors import JobError
+from worker.offline import GenerateWish, generate_file, score_files
+from worker.process import model_name, run_worker
+from worker.settings import WorkerSettings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 = done, 2 = a bad argument or input, 1 = it failed."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except (CheckpointError, ValueError, OSError) as error:
+        print(f"tarflow {parsed.command_name}: {error}", file=sys.stderr)
+        return 2
+    except JobError as error:
+        print(f"tarflow {parsed.command_name}: {error.reason}: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tarflow")
+    commands = parser.add_subparsers(dest="command_name", required=True)
+    worker = commands.add_parser("worker", help="serve the jobs of one queue (settings: TARFLOW_* environment)")
+    worker.set_defaults(run=_worker)
+    worker.add_argument("--kind", choices=[str(kind) for kind in Kind], help="what to work on (TARFLOW_KIND)")
+    worker.add_argument("--model", help="checkpoint name or path (the first of TARFLOW_MODELS)")
+    generate = commands.add_parser("generate", help="make a picture without a server")
+    generate.set_defaults(run=_generate)
+    generate.add_argument("--model", default="mnist-28", help="checkpoint name or path (%(default)s)")
+    generate.add_argument("--class", dest="class_name", help="index or name; left out = no class")
+    generate.add_argument("--guidance", type=float, help="0..20; default: the checkpoint's")
+    generate.add_argument("--n", type=int, default=1, help="pictures, 1..16; several make a contact sheet")
+    generate.add_argument("--seed", type=int, help="0..2^53-1; drawn and printed if left out")
+    generate.add_argument("--denoise", action=argparse.BooleanOptionalAction, help="default: the checkpoint's")
+    generate.add_argument("--out", type=Path, required=True, help="PNG file to write")
+    generate.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    score = commands.add_parser("score", help="log-likelihoods of image files, as JSON, without a server")
+    score.set_defaults(run=_score)
+    score.add_argument("files", type=Path, nargs="+", help="image files")
+    score.add_argument("--model", default="mnist-28", help="checkpoint name or path (%(default)s)")
+    score.add_argument("--class", dest="class_name", help="index, name or all; left out = no class")
+    score.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    return parser
+
+
+def _worker(parsed: argparse.Namespace) -> int:
+    given = {"kind": parsed.kind, "models": parsed.model}
+    return run_worker(WorkerSettings(**{name: value for name, value in given.items() if value is not None}))
+
+
+def _engine(parsed: argparse.Namespace) -> Engine:
+    return Engine.start(model_name(parsed.model), parsed.model, parsed.device)
+
+
+def _generate(parsed: argparse.Namespace) -> int:
+    wish = GenerateWish(parsed.class_name, parsed.guidance, parsed.n, parsed.seed, parsed.denoise)
+    request = generate_file(_engine(parsed), wish, parsed.out)
+    print(request.model_dump_json())
+    return 0
+
+
+def _score(parsed: argparse.Namespace) -> int:
+    print(score_files(_engine(parsed), parsed.files, parsed.class_name).model_dump_json(indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,262 @@
+"""The types that the service and the workers share, and the Redis names they meet at.
+
+Owns requests, results, job states, model facts, queue and key names. Imports pydantic alone;
+knows nothing of HTTP, torch or how a queue works.
+"""
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_IMAGES = 16
+MAX_FILES = 64
+MAX_GUIDANCE = 20.0
+MAX_SEED = 2**53 - 1
+NO_CLASS = -1
+MAX_NAMES = 20  # class names that an error message lists
+
+DONE_STREAM = "tarflow:done"
+PRESENCE_TTL_S = 15
+
+
+class Kind(StrEnum):
+    """What a worker does; each kind has its own queue."""
+
+    GENERATE = "generate"
+    SCORE = "score"
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job will never change again."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class FailureReason(StrEnum):
+    """Why a job failed, as far as a client may know."""
+
+    NON_FINITE = "non_finite"
+    MODEL_CHANGED = "model_changed"
+    TIMEOUT = "timeout"
+    INTERNAL = "internal"
+
+
+class Frozen(BaseModel):
+    """Immutable, strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class GenerateRequest(Frozen):
+    """Everything that decides the pixels of a generation, defaults filled in.
+
+    Attributes:
+        model: Name of the model.
+        model_digest: Digest of the weights the service knew when it filled in the defaults.
+        class_index: The class, or -1 for none.
+        guidance: Guidance weight, 0 = plain.
+        n: Images to make; image i is made from seed + i alone, modulo 2^53.
+        seed: Seed of the first image.
+        denoise: Whether the score-based denoising step is taken.
+        attention_temperature: Of the null branch; 1 = off.
+    """
+
+    model: str
+    model_digest: str
+    class_index: Annotated[int, Field(ge=NO_CLASS)]
+    guidance: Annotated[float, Field(ge=0, le=MAX_GUIDANCE, allow_inf_nan=False)]
+    n: Annotated[int, Field(ge=1, le=MAX_IMAGES)]
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
+    denoise: bool
+    attention_temperature: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each image, every one a seed that can be asked for by itself."""
+        return tuple((self.seed + i) % (MAX_SEED + 1) for i in range(self.n))
+
+
+class ScoreInput(Frozen):
+    """One image to score, already in the model's size and colours; its pixels travel beside the request.
+
+    Attributes:
+        sha256: Digest of the pixels.
+        resized_from: Width and height of the upload, where they were not the model's.
+        converted_from: Pillow mode of the upload, where it was not the model's.
+    """
+
+    sha256: str
+    resized_from: tuple[int, int] | None = None
+    converted_from: str | None = None
+
+
+class ScoreRequest(Frozen):
+    """Everything that decides the scores of some images.
+
+    Attributes:
+        model: Name of the model.
+        model_digest: Digest of the weights the service knew.
+        class_index: The class, -1 for none, or `all` for every class.
+        images: The images, in order; their pixels (N, C, H, W) uint8 lie under `input_key`.
+    """
+
+    model: str
+    model_digest: str
+    class_index: Annotated[int, Field(ge=NO_CLASS)] | Literal["all"]
+    images: Annotated[tuple[ScoreInput, ...], Field(min_length=1, max_length=MAX_FILES)]
+
+
+Request = GenerateRequest | ScoreRequest
+
+
+class GenerateResult(Frozen):
+    """What a generation answers; the PNGs lie under `pictures_key`, field i for image i and `sheet` for all.
+
+    Attributes:
+        seeds: The seed of each image.
+        width: Of one image, in pixels.
+        height: Of one image, in pixels.
+        stabilised: Images made with the corrected guidance rule because the linear one was not finite.
+    """
+
+    seeds: tuple[int, ...]
+    width: int
+    height: int
+    stabilised: tuple[int, ...] = ()
+
+
+class ClassScore(Frozen):
+    """log p(x | class), and p(class | x) under a uniform prior."""
+
+    class_index: int
+    log_likelihood_nats: float
+    posterior: float
+
+
+class ImageScore(Frozen):
+    """The exact likelihood of one image; the likelihood is the sum of prior and log|det|.
+
+    Attributes:
+        log_likelihood_nats: log p(x) under the request's class.
+        bits_per_dim: The same as bits per value on the scale of 256 grey levels.
+        log_prior_nats: log-density of the latents.
+        log_abs_det_nats: log|det| of the map to the latents.
+        marginal_log_likelihood_nats: log of the mean over classes of p(x | class); for `all` only.
+        classes: One entry per class; for `all` only.
+    """
+
+    log_likelihood_nats: float
+    bits_per_dim: float
+    log_prior_nats: float
+    log_abs_det_nats: float
+    marginal_log_likelihood_nats: float | None = None
+    classes: tuple[ClassScore, ...] = ()
+
+
+class ScoreResult(Frozen):
+    """What a scoring answers: a score per image, in order."""
+
+    scores: tuple[ImageScore, ...]
+
+
+class ModelDefaults(Frozen):
+    """What a request gets that does not say otherwise."""
+
+    guidance: float
+    denoise: bool
+    attention_temperature: float
+
+
+class ModelFacts(Frozen):
+    """A loaded model as its workers describe it."""
+
+    name: str
+    digest: str
+    image_size: int
+    in_channels: int
+    dims: int
+    class_names: tuple[str, ...]
+    num_classes: int
+    noise_std: float
+    noise_type: str
+    density: str
+    architecture: str
+    defaults: ModelDefaults
+    trained_on: str = ""
+    data_licence: str = ""
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+    def class_name(self, index: int) -> str | None:
+        """The name of a class; None for no class."""
+        if index == NO_CLASS:
+            return None
+        return self.class_names[index] if self.class_names else str(index)
+
+    def class_index(self, wanted: str | None) -> int:
+        """The class that a name or a number means; -1 for None.
+
+        Raises:
+            ValueError: There is no such class; the message names those there are.
+        """
+        if wanted is None:
+            return NO_CLASS
+        if wanted in self.class_names:
+            return self.class_names.index(wanted)
+        if wanted.isascii() and wanted.isdecimal() and int(wanted) < self.num_classes:
+            return int(wanted)
+        raise ValueError(f"{wanted!r} is no class of {self.name}: {self._classes_in_words()}")
+
+    def _classes_in_words(self) -> str:
+        if not self.num_classes:
+            return "it has no classes"
+        named = f" or one of {', '.join(self.class_names[:MAX_NAMES])}" if self.class_names else ""
+        more = f" and {len(self.class_names) - MAX_NAMES} more" if len(self.class_names) > MAX_NAMES else ""
+        return f"give 0..{self.num_classes - 1}{named}{more}"
+
+
+def queue_name(kind: Kind, model: str) -> str:
+    """The RQ queue of one kind of work for one model."""
+    return f"tarflow:{kind}:{model}"
+
+
+def input_key(job_id: str) -> str:
+    """Where the pixels of a scoring job lie, one after the other."""
+    return f"tarflow:input:{job_id}"
+
+
+def pictures_key(job_id: str) -> str:
+    """Where the PNGs of a generation lie."""
+    return f"tarflow:pictures:{job_id}"
+
+
+def facts_key(model: str) -> str:
+    """Where a model's workers describe it."""
+    return f"tarflow:facts:{model}"
+
+
+def workers_key(kind: Kind, model: str) -> str:
+    """Sorted set of the live workers' names by the Unix time they were last well."""
+    return f"tarflow:workers:{kind}:{model}"
+
+
+def pace_key(kind: Kind, model: str) -> str:
+    """Seconds a job took of late, on average."""
+    return f"tarflow:pace:{kind}:{model}"
+
+
+def canonical_digest(request: Request) -> str:
+    """SHA-256 over the request, model digest included: equal requests on equal weights have equal answers."""
+    canonical = json.dumps(request.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

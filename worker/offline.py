@@ -1,0 +1,75 @@
+"""The two jobs without a server: files in, files and JSON out.
+
+Owns the reading and writing of files. Knows nothing of queues.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image, ImageOps
+
+from worker.contract import MAX_SEED, GenerateRequest, ScoreInput, ScoreRequest, ScoreResult
+from worker.engine import Engine
+from worker.errors import NonFiniteSample
+from worker.images import encode_pictures
+
+
+@dataclass(frozen=True)
+class GenerateWish:
+    """What the command line may say of a generation; None = the model's default."""
+
+    class_name: str | None = None
+    guidance: float | None = None
+    n: int = 1
+    seed: int | None = None
+    denoise: bool | None = None
+
+
+def generate_file(engine: Engine, wish: GenerateWish, out: Path) -> GenerateRequest:
+    """Write the picture, or the contact sheet of several, and return the request that made it.
+
+    Raises:
+        ValueError: A value out of its bounds.
+        NonFiniteSample: The picture is not finite.
+    """
+    facts = engine.facts()
+    request = GenerateRequest(
+        model=facts.name,
+        model_digest=facts.digest,
+        class_index=facts.class_index(wish.class_name),
+        guidance=facts.defaults.guidance if wish.guidance is None else wish.guidance,
+        n=wish.n,
+        seed=secrets.randbelow(MAX_SEED - wish.n) if wish.seed is None else wish.seed,
+        denoise=facts.defaults.denoise if wish.denoise is None else wish.denoise,
+        attention_temperature=facts.defaults.attention_temperature,
+    )
+    (made,) = engine.generate([request])
+    if isinstance(made, NonFiniteSample):
+        raise made
+    files = encode_pictures(made.pixels, request, facts)
+    out.write_bytes(files.get("sheet", files["0"]))
+    return request
+
+
+def score_files(engine: Engine, files: list[Path], class_name: str | None) -> ScoreResult:
+    """Scores of image files, in order.
+
+    Raises:
+        ValueError: An unknown class, or a file that is no image.
+    """
+    facts = engine.facts()
+    mode, side = ("L" if facts.in_channels == 1 else "RGB"), facts.image_size
+    inputs, blobs = [], []
+    for file in files:
+        with Image.open(file) as image:
+            fitted = ImageOps.fit(ImageOps.exif_transpose(image).convert(mode), (side, side), Image.Resampling.LANCZOS)
+        hwc = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8).view(side, side, facts.in_channels)
+        blobs.append(hwc.permute(2, 0, 1))
+        inputs.append(ScoreInput(sha256=hashlib.sha256(fitted.tobytes()).hexdigest()))
+    wanted: int | Literal["all"] = "all" if class_name == "all" else facts.class_index(class_name)
+    request = ScoreRequest(model=facts.name, model_digest=facts.digest, class_index=wanted, images=tuple(inputs))
+    return engine.score(request, torch.stack(blobs))

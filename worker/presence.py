@@ -1,0 +1,59 @@
+"""A worker's sign of life in Redis, and the facts of its model.
+
+Owns the heartbeat thread and its keys. Knows nothing of jobs.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, facts_key, workers_key
+
+BEAT_S = 3.0
+FACTS_TTL_S = 24 * 3600
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def presence(connection: Redis, worker_name: str, kind: Kind, facts: ModelFacts) -> Iterator[None]:
+    """Announce a worker until the block ends; Redis may come and go meanwhile."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while True:
+            try:
+                announce(connection, worker_name, kind, facts)
+            except RedisError as error:
+                log.warning("sign of life not written, trying again: %s", error)
+            if ended.wait(BEAT_S):
+                return
+
+    thread = threading.Thread(target=beat, name="presence", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        try:
+            connection.zrem(workers_key(kind, facts.name), worker_name)
+        except RedisError as error:
+            log.warning("sign of life not withdrawn, it ends in %d s: %s", PRESENCE_TTL_S, error)
+
+
+def announce(connection: Redis, worker_name: str, kind: Kind, facts: ModelFacts) -> None:
+    """Write one sign of life, and drop those of workers long silent."""
+    now_s = time.time()
+    key = workers_key(kind, facts.name)
+    with connection.pipeline() as pipeline:
+        pipeline.zadd(key, {worker_name: now_s})
+        pipeline.zremrangebyscore(key, "-inf", now_s - PRESENCE_TTL_S)
+        pipeline.expire(key, PRESENCE_TTL_S)
+        pipeline.set(facts_key(facts.name), facts.model_dump_json(), ex=FACTS_TTL_S)
+        pipeline.execute()

@@ -1,0 +1,88 @@
+"""A worker process from start to stop.
+
+Owns the order: signals, Redis, weights, sign of life, metrics, jobs. Knows nothing of what a
+job holds.
+"""
+
+import logging
+import signal
+import sys
+from types import FrameType
+
+import torch
+from prometheus_client import start_http_server
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from worker.engine import Engine
+from worker.handlers import Handlers
+from worker.metrics import WorkerMetrics
+from worker.presence import presence
+from worker.queue_worker import QueueWorker
+from worker.settings import WorkerSettings
+
+# Longer than RQ's longest blocking read, which is a little under seven minutes.
+SOCKET_TIMEOUT_S = 450
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+log = logging.getLogger(__name__)
+
+
+def run_worker(settings: WorkerSettings) -> int:
+    """Serve jobs until told to stop; 0 after a clean stop.
+
+    Raises:
+        CheckpointError: The model cannot be loaded.
+    """
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    # Sampling is thousands of tiny steps, slower on several threads than on one.
+    torch.set_num_threads(1)
+    checkpoint = settings.models.split(",")[0].strip()
+    engine = Engine.start(model_name(checkpoint), checkpoint, settings.device)
+    metrics = WorkerMetrics()
+    metrics.model_info.labels(engine.name, engine.digest, str(engine.device), "float32").set(1)
+    _serve_metrics(metrics, settings.metrics_port)
+    connection = connect(settings.redis_url)
+    handlers = Handlers(settings.kind, engine, connection, metrics, settings.result_ttl_s)
+    worker = QueueWorker(connection, settings.kind, engine.name, handlers)
+    log.info("serving %s jobs of %s on %s", settings.kind, engine.name, engine.device)
+    with presence(connect(settings.redis_url), worker.name, settings.kind, engine.facts()):
+        worker.work(logging_level="WARNING")
+    return 0
+
+
+def model_name(checkpoint: str) -> str:
+    """The name a checkpoint is served under: the last part of its path."""
+    return checkpoint.rstrip("/").rsplit("/", 1)[-1].removesuffix(".pth")
+
+
+def connect(url: str) -> Redis:
+    """A connection that waits for a Redis that is briefly away."""
+    return Redis.from_url(
+        url,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=5,
+        retry=Retry(ExponentialBackoff(cap=2, base=0.1), retries=5),
+        retry_on_error=[RedisConnectionError, RedisTimeoutError],
+        health_check_interval=30,
+    )
+
+
+def _serve_metrics(metrics: WorkerMetrics, port: int) -> None:
+    if not port:
+        return
+    try:
+        start_http_server(port, registry=metrics.registry)
+    except OSError as error:
+        log.warning("no metrics: port %d cannot be had (%s); set TARFLOW_METRICS_PORT", port, error)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """Stop while nothing runs yet; once jobs are served, RQ's own handlers finish the one at hand."""
+    log.info("told to stop by signal %d before serving", number)
+    sys.exit(0)

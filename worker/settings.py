@@ -1,0 +1,26 @@
+"""What a worker process is told by its environment.
+
+Owns names, units and defaults; every variable has the prefix `TARFLOW_`.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from worker.contract import Kind
+
+
+class WorkerSettings(BaseSettings):
+    """Settings of `tarflow worker`."""
+
+    model_config = SettingsConfigDict(env_prefix="TARFLOW_", frozen=True)
+
+    redis_url: Annotated[str, Field(description="Redis to work for")] = "redis://127.0.0.1:6379/0"
+    kind: Annotated[Kind, Field(description="generate or score")] = Kind.GENERATE
+    models: Annotated[
+        str, NoDecode, Field(description="checkpoint names or paths, comma-separated; the first is served")
+    ] = "mnist-28"
+    device: Annotated[str, Field(description="auto, cpu, cuda or cuda:N")] = "auto"
+    result_ttl_s: Annotated[int, Field(ge=1, description="seconds a result is kept")] = 3600
+    metrics_port: Annotated[int, Field(ge=0, le=65535, description="port of the worker's metrics; 0 = none")] = 9100
