@@ -52,6 +52,9 @@ class Card:
         """
         try:
             sampling = SamplingDefaults(**fields.get("sampling", {}))
-            return cls(**fields | {"class_names": tuple(fields.get("class_names", ())), "sampling": sampling})
+            names = fields.get("class_names", [])
+            if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+                raise TypeError(f"class_names must be a list of strings, got {names!r}")
+            return cls(**fields | {"class_names": tuple(names), "sampling": sampling})
         except TypeError as error:
             raise ValueError(f"not a card: {error}") from error

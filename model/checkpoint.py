@@ -81,8 +81,7 @@ def save(flow: TarFlow, path: str | Path, card: Card | None = None, dtype: torch
         CheckpointError: A weight is not finite in `dtype`, or class names do not fit the flow.
     """
     card = card or Card()
-    if card.class_names and len(card.class_names) != flow.config.num_classes:
-        raise CheckpointError(f"class_names must number {flow.config.num_classes}, got {len(card.class_names)}")
+    _check_class_names(flow.config, card)
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in flow.state_dict().items()}
@@ -115,9 +114,16 @@ def _read_config(folder: Path) -> tuple[TarFlowConfig, Card]:
     try:
         fields = json.loads(file.read_text())
         config = TarFlowConfig.from_json(fields.pop("architecture"))
-        return config, Card.from_json(fields)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        card = Card.from_json(fields)
+        _check_class_names(config, card)
+        return config, card
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(f"{file}: {error!r}") from error
+
+
+def _check_class_names(config: TarFlowConfig, card: Card) -> None:
+    if card.class_names and len(card.class_names) != config.num_classes:
+        raise CheckpointError(f"class_names must number {config.num_classes}, got {len(card.class_names)}")
 
 
 def _write_config(folder: Path, config: TarFlowConfig, card: Card) -> None:

@@ -44,16 +44,14 @@ class TarFlowConfig:
 
     def __post_init__(self) -> None:
         for name in ("image_size", "patch_size", "channels", "blocks", "layers_per_block", "in_channels", "head_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            _check_integer(name, getattr(self, name), least=1)
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size must be a multiple of patch_size {self.patch_size}, got {self.image_size}")
         if self.patches < 2:
             raise ValueError(f"patch_size must leave at least 2 patches in an image of {self.image_size}")
         if self.channels % self.head_dim:
             raise ValueError(f"channels must be a multiple of head_dim {self.head_dim}, got {self.channels}")
-        if self.num_classes < 0:
-            raise ValueError(f"num_classes must be at least 0, got {self.num_classes}")
+        _check_integer("num_classes", self.num_classes, least=0)
         if not 0 <= self.noise_std <= 1:
             raise ValueError(f"noise_std must lie in [0, 1], got {self.noise_std}")
         if self.noise_type not in get_args(NoiseType):
@@ -101,3 +99,9 @@ class TarFlowConfig:
             return cls(**fields)
         except TypeError as error:
             raise ValueError(f"not an architecture: {error}") from error
+
+
+def _check_integer(name: str, value: object, least: int) -> None:
+    # A config may come from JSON, where 2.0 and true are numbers too.
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")

@@ -31,8 +31,8 @@ def denoise(flow: TarFlow, images: Tensor, labels: Tensor | None = None, noise_s
                 "noise_std must be given: the flow was trained with uniform noise, which has no Tweedie step"
             )
         noise_std = flow.config.noise_std
-    if noise_std == 0:
-        return images.detach()
+    if not 0 <= noise_std < float("inf"):
+        raise ValueError(f"noise_std must be finite and at least 0, got {noise_std}")
     with torch.enable_grad():
         leaf = images.detach().requires_grad_(True)
         (score,) = torch.autograd.grad(flow.standard_log_prob(leaf, labels).sum(), leaf)

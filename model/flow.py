@@ -46,8 +46,8 @@ class TarFlow(nn.Module):
         expected = (self.config.in_channels, self.config.image_size, self.config.image_size)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise ValueError(f"images must have shape (N, {', '.join(map(str, expected))}), got {tuple(images.shape)}")
-        if not images.is_floating_point():
-            raise ValueError(f"images must be floating point in [-1, 1], got {images.dtype}")
+        if images.dtype != self.var.dtype:
+            raise ValueError(f"images must be {self.var.dtype} in [-1, 1], got {images.dtype}")
 
     def check_labels(self, labels: Tensor | None, rows: int) -> None:
         """Raise ValueError unless labels are None or (rows,) int64 in -1..num_classes-1."""

@@ -34,8 +34,8 @@ class Guidance:
     rule: Rule = "linear"
 
     def __post_init__(self) -> None:
-        if unknown := set(self.guide) - set(get_args(Part)):
-            raise ValueError(f"guide may name {get_args(Part)}, got {sorted(unknown)}")
+        if isinstance(self.guide, str) or set(self.guide) - set(get_args(Part)):
+            raise ValueError(f"guide must be a tuple of {get_args(Part)}, got {self.guide!r}")
         if self.rule not in get_args(Rule):
             raise ValueError(f"rule must be one of {get_args(Rule)}, got {self.rule!r}")
 

@@ -35,14 +35,16 @@ def read_published(file: Path) -> dict[str, Tensor]:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise CheckpointError(f"{file}: not a state dict that can be read safely: {error}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise CheckpointError(f"{file}: not a plain dict of tensors")
     return state
 
 
 def facts_of_name(name: str) -> dict[str, Any]:
     """What a published file's name says: `data` and the architecture's numbers; empty if it says nothing."""
-    match = FILE_NAME.fullmatch(Path(name).stem)
+    match = FILE_NAME.fullmatch(Path(name).name.removesuffix(".pth"))
     if match is None:
         return {}
     found = match.groupdict()
@@ -68,12 +70,15 @@ def load_state(config: TarFlowConfig, state: Mapping[str, Tensor]) -> TarFlow:
         CheckpointError: Missing, extra, misshapen or non-finite tensors; the message names them.
     """
     flow = TarFlow(config)
-    kept = {name: tensor for name, tensor in state.items() if not name.endswith(".attn_mask")}
+    masks = {f"blocks.{index}.attn_mask" for index in range(config.blocks)}
+    kept = {name: tensor for name, tensor in state.items() if name not in masks}
     check_finite(kept.items())
     try:
         flow.load_state_dict(kept)
     except RuntimeError as error:
         raise CheckpointError(f"tensors do not fit the architecture: {error}") from error
+    if bool((flow.var <= 0).any()):
+        raise CheckpointError(f"var holds {flow.var.min().item()}: a variance is above 0")
     return flow
 
 
@@ -91,10 +96,12 @@ def _config_of_shapes(state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
         channels, patch_dims = state["blocks.0.proj_in.weight"].shape
         length = len(state["blocks.0.pos_embed"])
         outputs = len(state["blocks.0.proj_out.weight"])
+        num_classes = len(state.get("blocks.0.class_embed", ()))
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"no TarFlow: tensor {error} is missing or misshapen") from error
-    embedding = state.get("blocks.0.class_embed")
     in_channels = facts.get("in_channels", 3)
+    if type(in_channels) is not int or in_channels < 1:
+        raise CheckpointError(f"in_channels must be an integer of at least 1, got {in_channels!r}")
     patch_size = _square_root(patch_dims / in_channels, f"patch of {patch_dims} values in {in_channels} channels")
     side = _square_root(length, f"sequence of {length} patches")
     try:
@@ -104,11 +111,11 @@ def _config_of_shapes(state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
             channels=channels,
             blocks=1 + max(block for block, *_ in indices),
             layers_per_block=1 + max(layer for _, layer in (pair for pair in indices if len(pair) == 2)),
-            num_classes=0 if embedding is None else len(embedding),
+            num_classes=num_classes,
             volume_preserving=outputs == patch_dims,
             **facts,
         )
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise CheckpointError(f"no TarFlow: {error}") from error
 
 

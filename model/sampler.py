@@ -43,7 +43,7 @@ def sample(
     method: Method = "auto",
     rule: Rule = "linear",
 ) -> Tensor:
-    """Images (N, C, H, W), unclipped, made from noise (N, T, D): x with flow(x) = noise when guidance is 0.
+    """Images (N, C, H, W), unclipped, made from noise (N, T, D): with guidance 0, x with flow(x) = noise * sqrt(var).
 
     Args:
         flow: The flow to invert.
@@ -64,7 +64,6 @@ def sample(
     return images
 
 
-@torch.no_grad()
 def trajectory(
     flow: TarFlow,
     noise: Tensor,
@@ -76,7 +75,7 @@ def trajectory(
     method: Method = "auto",
     rule: Rule = "linear",
 ) -> Iterator[Tensor]:
-    """Yield the image (N, C, H, W) after each flow block, the noise first: blocks + 1 of them; see `sample`."""
+    """Iterate over the image (N, C, H, W) after each flow block, the noise first: blocks + 1 of them; see `sample`."""
     if method not in get_args(Method):
         raise ValueError(f"method must be one of {get_args(Method)}, got {method!r}")
     _check_noise(flow, noise)
@@ -85,6 +84,11 @@ def trajectory(
     temperature = _per_row("attention_temperature", attention_temperature, noise, low=0.0, high=1.0, open_low=True)
     rows = _arrange(labels, Guidance(weight, guide, annealed, rule), temperature)
     cache = KeyValueCache.allocate(flow.config, len(rows), like=noise)
+    return _walk(flow, noise, rows, cache)
+
+
+@torch.no_grad()
+def _walk(flow: TarFlow, noise: Tensor, rows: _Rows, cache: KeyValueCache) -> Iterator[Tensor]:
     yield flow.unpatchify(noise)
     patches = noise * flow.var.sqrt()
     for block in reversed(flow.blocks):
@@ -135,6 +139,8 @@ def _check_noise(flow: TarFlow, noise: Tensor) -> None:
     expected = (flow.config.patches, flow.config.patch_dims)
     if noise.ndim != 3 or tuple(noise.shape[1:]) != expected:
         raise ValueError(f"noise must have shape (N, {expected[0]}, {expected[1]}), got {tuple(noise.shape)}")
+    if noise.dtype != flow.var.dtype:
+        raise ValueError(f"noise must be {flow.var.dtype}, got {noise.dtype}")
 
 
 def _per_row(

@@ -166,7 +166,10 @@ def test_a_folder_without_weights_is_refused(folder: Path) -> None:
         (lambda fields: fields.update(colour=1), "'colour'"),
         (lambda fields: fields["architecture"].update(colour=1), "'colour'"),
         (lambda fields: fields["architecture"].pop("blocks"), "'blocks'"),
-        (lambda fields: fields["architecture"].update(blocks=0), "blocks must be at least 1"),
+        (lambda fields: fields["architecture"].update(blocks=0), "blocks must be an integer of at least 1"),
+        (lambda fields: fields["architecture"].update(blocks=2.0), "blocks must be an integer .*got 2.0"),
+        (lambda fields: fields.update(class_names=["cat", "dog"]), "class_names must number 3, got 2"),
+        (lambda fields: fields.update(class_names="abc"), "class_names must be a list"),
         (lambda fields: fields["architecture"].update(blocks=3), "Missing key.*blocks.2.pos_embed"),
         (lambda fields: fields.pop("architecture"), "'architecture'"),
     ],
@@ -179,7 +182,7 @@ def test_a_config_that_does_not_fit_is_refused_by_name(
         load(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "\ud83d"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "\ud83d"])
 def test_a_config_that_is_not_json_is_refused(folder: Path, text: str) -> None:
     (folder / "config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(CheckpointError, match=r"config.json"):

@@ -80,6 +80,13 @@ def test_denoising_leaves_the_images_it_was_given_as_they_were(make_flow: FlowMa
     assert torch.equal(images, before)
 
 
-def test_denoising_refuses_images_of_another_shape(make_flow: FlowMaker) -> None:
+@pytest.mark.parametrize("noise_std", [-0.1, torch.nan, torch.inf])
+def test_denoising_refuses_a_noise_std_out_of_range(make_flow: FlowMaker, images: Tensor, noise_std: float) -> None:
+    with pytest.raises(ValueError, match=f"noise_std must be finite and at least 0, got {noise_std}"):
+        denoise(make_flow(), images, LABELS, noise_std)
+
+
+@pytest.mark.parametrize("noise_std", [0.0, 0.1])
+def test_denoising_refuses_images_of_another_shape(make_flow: FlowMaker, noise_std: float) -> None:
     with pytest.raises(ValueError, match=r"images must have shape \(N, 2, 6, 6\), got \(3, 2, 5, 5\)"):
-        denoise(make_flow(), torch.zeros(3, 2, 5, 5, dtype=torch.float64))
+        denoise(make_flow(), torch.zeros(3, 2, 5, 5, dtype=torch.float64), noise_std=noise_std)

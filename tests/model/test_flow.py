@@ -166,9 +166,10 @@ def test_images_of_another_shape_are_refused_by_name(make_flow: FlowMaker, shape
         make_flow().log_prob(torch.zeros(shape, dtype=torch.float64))
 
 
-def test_images_of_whole_numbers_are_refused_by_name(make_flow: FlowMaker) -> None:
-    with pytest.raises(ValueError, match=r"images must be floating point .*torch.uint8"):
-        make_flow().log_prob(torch.zeros(3, 2, 6, 6, dtype=torch.uint8))
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_images_of_another_dtype_are_refused_by_name(make_flow: FlowMaker, dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=rf"images must be torch.float64 .*{dtype}"):
+        make_flow().log_prob(torch.zeros(3, 2, 6, 6, dtype=dtype))
 
 
 @pytest.mark.parametrize("label", [-2, 3, 1000])

@@ -89,6 +89,9 @@ def test_a_fact_that_cannot_be_is_refused_by_name(facts: dict[str, Any], message
         (lambda state: state.update(stray=torch.zeros(1)), "Unexpected key.*stray"),
         (lambda state: state.update(var=torch.ones(9, 4)), "size mismatch for var"),
         (lambda state: state["blocks.0.pos_embed"].fill_(torch.inf), "blocks.0.pos_embed holds 72 non-finite"),
+        (lambda state: state["var"].fill_(0), "var holds 0.0: a variance is above 0"),
+        (lambda state: state.update({"stray.attn_mask": torch.ones(9, 9)}), "Unexpected key.*stray.attn_mask"),
+        (lambda state: state.update({3: torch.zeros(1)}), "not a plain dict of tensors"),
         (lambda state: state.update(epoch=3), "not a plain dict of tensors"),
         (lambda state: state.clear(), "no TarFlow"),
     ],
@@ -100,6 +103,13 @@ def test_a_state_that_does_not_fit_is_refused_by_name(
     torch.save(dict(state), tmp_path / "flow.pth")
     with pytest.raises(CheckpointError, match=f"(?s){message}"):
         load(tmp_path / "flow.pth", in_channels=2, head_dim=4)
+
+
+@pytest.mark.parametrize("in_channels", [0, -3, 3.0, "3", None])
+def test_channels_that_are_no_count_are_refused_by_name(state: State, tmp_path: Path, in_channels: object) -> None:
+    torch.save(dict(state), tmp_path / "flow.pth")
+    with pytest.raises(CheckpointError, match=f"in_channels must be an integer of at least 1, got {in_channels!r}"):
+        load(tmp_path / "flow.pth", in_channels=in_channels)
 
 
 def test_a_published_file_in_float16_is_loaded_in_float32(state: State, tmp_path: Path) -> None:
@@ -126,8 +136,9 @@ def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path, text: bytes) ->
         load(tmp_path / "flow.pth")
 
 
-def test_a_published_name_tells_the_architecture() -> None:
-    assert facts_of_name("weights/imagenet_64_model_2_768_8_4_0.05.pth") == {
+@pytest.mark.parametrize("suffix", ["", ".pth"])
+def test_a_published_name_tells_the_architecture(suffix: str) -> None:
+    assert facts_of_name(f"weights/imagenet_64_model_2_768_8_4_0.05{suffix}") == {
         "data": "imagenet_64",
         "patch_size": 2,
         "channels": 768,

@@ -212,11 +212,23 @@ def test_numbers_for_another_count_of_rows_are_refused_by_name(make_flow: FlowMa
         sample(make_flow(), prior_noise(), LABELS, **given)
 
 
-@pytest.mark.parametrize(("option", "value"), [("method", "magic"), ("rule", "magic"), ("guide", ("scale", "magic"))])
+@pytest.mark.parametrize(
+    ("option", "value"), [("method", "magic"), ("rule", "magic"), ("guide", ("scale", "magic")), ("guide", "magic")]
+)
 def test_an_unknown_choice_is_refused_by_name(make_flow: FlowMaker, option: str, value: object) -> None:
     given: dict[str, Any] = {option: value}
-    with pytest.raises(ValueError, match=rf"{option} m.*, got \[?'magic'"):
+    with pytest.raises(ValueError, match=rf"{option} m.*, got .*'magic'"):
         sample(make_flow(), prior_noise(), LABELS, **given)
+
+
+def test_noise_of_another_dtype_is_refused_by_name(make_flow: FlowMaker) -> None:
+    with pytest.raises(ValueError, match=r"noise must be torch.float64, got torch.int64"):
+        sample(make_flow(), prior_noise().long(), LABELS)
+
+
+def test_a_wrong_argument_is_refused_before_the_first_image(make_flow: FlowMaker) -> None:
+    with pytest.raises(ValueError, match="guidance must"):
+        trajectory(make_flow(), prior_noise(), LABELS, guidance=-1)
 
 
 def test_a_label_out_of_range_is_refused_by_name(make_flow: FlowMaker) -> None:
