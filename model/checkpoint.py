@@ -65,13 +65,13 @@ def load(path: str | Path, device: str | torch.device = "cpu", **facts: Any) -> 
 
 
 def load_card(path: str | Path) -> Card:
-    """The card of a checkpoint folder; an empty one for a published file.
+    """The card of a checkpoint folder; for a published file one that holds its digest alone.
 
     Raises:
         CheckpointError: As `load`.
     """
     found = find(path)
-    return Card() if found.is_file() else _read_config(found)[1]
+    return Card(digest=_digest(found)) if found.is_file() else _read_config(found)[1]
 
 
 def save(flow: TarFlow, path: str | Path, card: Card | None = None, dtype: torch.dtype = torch.float32) -> None:

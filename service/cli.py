@@ -103,7 +103,7 @@ def _settings(**given: Any) -> ServiceSettings:
     try:
         return ServiceSettings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        wrong = "; ".join(f"TARFLOW_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
         _fail("settings", wrong)
 
 

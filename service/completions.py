@@ -54,12 +54,11 @@ class Completions:
                 await task
 
     async def _read(self) -> None:
-        # From the last entry seen, not from "$": what ends while Redis is away is not missed.
-        last_id: Any = None
+        # From the start of the stream, not from "$": what ends before the first answer of Redis,
+        # or while it is away, is not missed. The stream is short, and old news wake nobody.
+        last_id: Any = "0-0"
         while True:
             try:
-                if last_id is None:
-                    last_id = await self._newest_id()
                 answer: Any = await self.connection.xread({DONE_STREAM: last_id}, block=BLOCK_MS)
             except RedisError as error:
                 log.warning("waiting for Redis: %s", error)
@@ -69,10 +68,6 @@ class Completions:
                 for entry_id, fields in entries:
                     last_id = entry_id
                     self._announce(fields[b"job_id"].decode())
-
-    async def _newest_id(self) -> Any:
-        newest: Any = await self.connection.xrevrange(DONE_STREAM, count=1)
-        return newest[0][0] if newest else "0-0"
 
     def _announce(self, job_id: str) -> None:
         for event in self._waiters.get(job_id, ()):

@@ -26,7 +26,7 @@ def accepted_type(accept: str | None, offered: Sequence[str]) -> str:
         return offered[0]
     try:
         # mimeparse breaks ties in favour of the last.
-        best: str = mimeparse.best_match(list(reversed(offered)), accept)
+        best: str = mimeparse.best_match(list(reversed(offered)), accept.lower())
     except mimeparse.MimeTypeParseException as error:
         raise BadHeader(f"Accept: {accept[:100]!r} is no list of media types") from error
     if not best:
@@ -36,7 +36,7 @@ def accepted_type(accept: str | None, offered: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Preference:
-    """How a client wants its answer: within `wait_s`, or 202 at once where that is 0."""
+    """How a client wants its answer: within `wait_s`, or 202 at once where that is 0; what was `applied` it is told."""
 
     wait_s: float
     applied: str | None = None
@@ -48,14 +48,21 @@ def preference(prefer: str | None, default_wait_s: float) -> Preference:
     Raises:
         BadHeader: `wait` is no whole number of seconds.
     """
+    wait_s, applied = None, []
     for part in (prefer or "").split(","):
-        name, _, value = part.split(";")[0].strip().partition("=")
-        if name.strip().lower() == "respond-async":
-            return Preference(0.0, "respond-async")
-        if name.strip().lower() == "wait":
-            value = value.strip().strip('"')
-            if not (value.isascii() and value.isdecimal()):
-                raise BadHeader(f"Prefer: wait takes whole seconds 0..{LONGEST_WAIT_S:g}, got {value[:20]!r}")
-            wait_s = min(float(value), LONGEST_WAIT_S)
-            return Preference(wait_s, f"wait={wait_s:g}")
-    return Preference(default_wait_s)
+        name, _, value = (side.strip() for side in part.split(";")[0].partition("="))
+        if name.lower() == "respond-async":
+            applied.append("respond-async")
+        elif name.lower() == "wait" and wait_s is None:
+            wait_s = _seconds(value.strip('"'))
+            applied.append(f"wait={wait_s:g}")
+    if wait_s is None:
+        # Alone, `respond-async` asks for no wait; beside `wait` it says what should follow the wait.
+        wait_s = 0.0 if applied else default_wait_s
+    return Preference(wait_s, ", ".join(dict.fromkeys(applied)) or None)
+
+
+def _seconds(value: str) -> float:
+    if not (value.isascii() and value.isdecimal()):
+        raise BadHeader(f"Prefer: wait takes whole seconds 0..{LONGEST_WAIT_S:g}, got {value[:20]!r}")
+    return min(float(value), LONGEST_WAIT_S)

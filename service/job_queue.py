@@ -5,6 +5,7 @@ on Redis, so routes call them in a thread.
 """
 
 import math
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,12 +36,15 @@ from worker.contract import (
 
 # Until a worker has measured its own.
 DEFAULT_PACE_S = 2.0
+JOB_ID = re.compile("[0-9a-f]{32}")
 
 STATES: Mapping[JobStatus, JobState] = {
     JobStatus.CREATED: JobState.QUEUED,
     JobStatus.QUEUED: JobState.QUEUED,
     JobStatus.DEFERRED: JobState.QUEUED,
     JobStatus.SCHEDULED: JobState.QUEUED,
+    JobStatus.READY_TO_ENQUEUE: JobState.QUEUED,
+    JobStatus.RATE_LIMITED: JobState.QUEUED,
     JobStatus.STARTED: JobState.RUNNING,
     JobStatus.FINISHED: JobState.SUCCEEDED,
     JobStatus.FAILED: JobState.FAILED,
@@ -148,6 +152,8 @@ class JobQueue:
         return max(1, math.ceil(job_s * ((view.position or 0) + 1) / max(1, workers)))
 
     def _fetch(self, job_id: str) -> Job:
+        if not JOB_ID.fullmatch(job_id):
+            raise _unknown(job_id)
         try:
             return Job.fetch(job_id, connection=self.connection, serializer="json")
         except NoSuchJobError as error:

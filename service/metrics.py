@@ -21,6 +21,8 @@ from worker.contract import PRESENCE_TTL_S, Kind, queue_name, workers_key
 
 DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 QUEUE_LABELS = ("model", "kind")
+# A client may invent methods, and each would be a label for ever.
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class ServiceMetrics:
@@ -117,7 +119,8 @@ class MeasuredApp:
         try:
             await self.app(scope, receive, note)
         finally:
-            method, route = scope["method"], _template(scope)
+            route = _template(scope)
+            method = scope["method"] if scope["method"] in METHODS else "other"
             self.metrics.requests.labels(method, route, str(status)).inc()
             self.metrics.duration.labels(method, route).observe(time.perf_counter() - started_s)
 

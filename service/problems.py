@@ -4,12 +4,14 @@ Owns the translation of what the framework raises into our tree. Knows nothing o
 """
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import (
     PROBLEM_TYPE,
@@ -34,7 +36,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unknown)
+    app.add_middleware(FaultBarrier)
 
 
 def _respond(error: ServiceError, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -72,9 +74,32 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     return _respond(BadHeader(f"the request cannot be read: {error.detail}"))
 
 
-async def _unknown(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _respond(Internal("an internal error, which our log holds"))
+@dataclass(frozen=True)
+class FaultBarrier:
+    """ASGI middleware that answers what nobody foresaw.
+
+    A handler for Exception would do so too, but Starlette then raises it once more, and the
+    server drops the connection that a client may already be using for its next request.
+    """
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; log what it raises, and answer if nothing was sent yet."""
+        begun = False
+
+        async def note(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note)
+        except Exception as error:
+            if scope["type"] != "http" or begun:
+                raise
+            log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+            await _respond(Internal("an internal error, which our log holds"))(scope, receive, send)
 
 
 def _field_error(found: dict[str, Any]) -> FieldError:

@@ -23,7 +23,7 @@ from worker.contract import (
 class Query(BaseModel):
     """Parameters of a URL; an unknown one is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Annotated[str | None, Field(description="name of the model; default: the first offered")] = None
 
@@ -84,12 +84,12 @@ class ScoreQuery(Query):
             InvalidInput: No such class.
         """
         every = self.class_ == "all" and facts.num_classes > 0
-        wanted: int | Literal["all"] = "all" if every else _class_index(facts, self.class_)
+        wanted: int | Literal["all"] = "all" if every else _class_index(facts, self.class_, ", or all")
         return ScoreRequest(model=facts.name, model_digest=facts.digest, class_index=wanted, images=images)
 
 
-def _class_index(facts: ModelFacts, wanted: str | None) -> int:
+def _class_index(facts: ModelFacts, wanted: str | None, more: str = "") -> int:
     try:
         return facts.class_index(wanted)
     except ValueError as error:
-        raise InvalidInput.of("class", "query", str(error)) from error
+        raise InvalidInput.of("class", "query", f"{error}{more}") from error

@@ -11,6 +11,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from pictures.fitting import Shape
 from service.answers import Wish, answer_post, etag, job_body, result_of
 from service.content_negotiation import JSON, PNG, accepted_type, preference
 from service.documentation import GENERATE_RESPONSES, JOB_RESPONSES, RESULT_RESPONSES, SCORE_BODY, SCORE_RESPONSES
@@ -18,7 +19,7 @@ from service.house import House, house_of
 from service.job_queue import new_job_id
 from service.queries import GenerateQuery, ScoreQuery
 from service.score_body import read_uploads
-from service.uploads import Fitted, Shape, Upload, fit
+from service.uploads import Fitted, Upload, fit_upload
 from worker.contract import GenerateRequest, Kind, ScoreRequest
 
 router = APIRouter()
@@ -70,7 +71,8 @@ def result(
     view = house.queue.view(job_id)
     media_type = accepted_type(accept, (PNG, JSON) if view.kind is Kind.GENERATE else (JSON,))
     response = result_of(house, view, media_type)
-    tags = {tag.strip() for tag in (if_none_match or "").split(",")}
+    # Compared weakly (RFC 9110): a proxy that compresses an answer weakens its tag.
+    tags = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
     if tags & {etag(view, media_type), "*"}:
         return Response(status_code=304, headers={"ETag": etag(view, media_type), "Vary": "Accept"})
     return response
@@ -90,4 +92,4 @@ async def _run(
 
 
 def _fit_all(uploads: list[Upload], shape: Shape, max_pixels: int) -> list[Fitted]:
-    return [fit(upload, shape, max_pixels) for upload in uploads]
+    return [fit_upload(upload, shape, max_pixels) for upload in uploads]

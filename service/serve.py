@@ -88,7 +88,7 @@ def _announce(settings: ServiceSettings) -> None:
     while not _all_live(models):
         time.sleep(LOOK_INTERVAL_S)
     print(
-        f'tarflow: ready at {url} (documentation: {url}/docs). Try\n'
+        f"tarflow: ready at {url} (documentation: {url}/docs). Try\n"
         f'  curl -X POST "{url}/generate?class=7&guidance=2.0" -o seven.png\n'
         "Ctrl-C stops everything.",
         file=sys.stderr,

@@ -14,13 +14,16 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TARFLOW_", frozen=True)
 
-    redis_url: Annotated[str, Field(description="Redis to queue in; `tarflow serve` starts its own if unset")] = (
-        "redis://127.0.0.1:6379/0"
-    )
+    redis_url: Annotated[
+        str,
+        Field(
+            pattern="^(redis|rediss|unix)://", description="Redis to queue in; `tarflow serve` starts its own if unset"
+        ),
+    ] = "redis://127.0.0.1:6379/0"
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535, description="port to listen on")] = 8000
     models: Annotated[
-        str, Field(min_length=1, description="model names or paths, comma-separated; first = default")
+        str, Field(pattern="[^, ]", description="model names or paths, comma-separated; first = default")
     ] = "mnist-28,mnist-28-density"
     wait_s: Annotated[float, Field(gt=0, le=60, description="seconds a POST waits for its result by default")] = 30.0
     job_timeout_s: Annotated[int, Field(ge=1, description="seconds a job may run")] = 180

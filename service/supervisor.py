@@ -88,7 +88,11 @@ def _look_after(start: Start, place: _Worker) -> None:
         place.restart_at_s = now_s + place.pause_s
         log.warning("%s ended with status %s; starting it again in %.0f s", place.title, status, place.pause_s)
     elif now_s >= place.restart_at_s:
-        place.process, place.started_s, place.restart_at_s = _start(start, place.environment), now_s, None
+        try:
+            place.process = _start(start, place.environment)
+        except OSError as error:  # too many processes, or no memory: both may pass
+            log.warning("%s cannot be started: %s", place.title, error)
+        place.started_s, place.restart_at_s = now_s, None
 
 
 def _stop_all(places: list[_Worker]) -> None:

@@ -18,6 +18,7 @@ from model import CheckpointError, load, save
 from model.card import Card, SamplingDefaults
 from model.checkpoint import add_metrics, load_card
 from model.config import NoiseType
+from model.device import find_device
 from model.published import facts_of_name
 from training.evaluation import evaluate
 from training.image_folder import DataError, read_image_folder
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(given)
     try:
         return parsed.run(parsed, given)
-    except (CheckpointError, DataError, ResumeError, ValueError) as error:
+    except (CheckpointError, DataError, ResumeError, ValueError, OSError) as error:
         print(f"tarflow {parsed.command_name}: {error}", file=sys.stderr)
         return 2
     except Diverged as error:
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluation.add_argument("--checkpoint", required=True, help="checkpoint folder or bundled name")
     evaluation.add_argument("--data", type=Path, required=True, help=HELP["data"])
     evaluation.add_argument("--batch-size", type=int, default=100, help="images at a time")
-    evaluation.add_argument("--device", default="cpu", help="cpu, cuda")
+    evaluation.add_argument("--device", default="cpu", help="auto, cpu, cuda")
     evaluation.add_argument("--seed", type=int, default=0, help="of the noise draws")
     evaluation.add_argument("--record", action="store_true", help="write the figures into the checkpoint's card")
     importing = commands.add_parser("import", help="turn a published .pth state dict into a checkpoint folder")
@@ -131,7 +132,9 @@ def _train(parsed: argparse.Namespace, given: list[str]) -> int:
 
 
 def _evaluate(parsed: argparse.Namespace, _given: list[str]) -> int:
-    flow = load(parsed.checkpoint, parsed.device)
+    if parsed.batch_size < 1:
+        raise ValueError(f"--batch-size must be at least 1, got {parsed.batch_size}")
+    flow = load(parsed.checkpoint, find_device(parsed.device))
     card = load_card(parsed.checkpoint)
     data = read_image_folder(parsed.data, flow.config.image_size, flow.config.in_channels, card.class_names)
     report_unreadable(data)

@@ -4,6 +4,7 @@ Owns all randomness of a run, each draw a function of (seed, epoch or step, rank
 resumed run needs no generator state to go on as if unbroken. Knows nothing of optimisation.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -48,4 +49,6 @@ class Batches:
         return images.to(device), torch.where(dropped, NO_CLASS, self.data.labels[chosen]).to(device)
 
     def _generator(self, stream: int) -> torch.Generator:
-        return torch.Generator().manual_seed(self.seed * 2**32 + stream)
+        # torch's CPU generator heeds the low 32 bits of its seed alone: both numbers must reach them.
+        digest = hashlib.blake2b(f"{self.seed} {stream}".encode(), digest_size=4).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest))

@@ -23,7 +23,7 @@ class Evaluation:
     Attributes:
         density: Which density `bits_per_dim` belongs to.
         bits_per_dim: Mean over the images, each with one draw of the training noise, under its class.
-        bits_per_dim_standard_error: Of that mean.
+        bits_per_dim_standard_error: Of that mean; None for a single image.
         comparable_with_papers: Whether the density is the dequantised one papers report.
         bayes_accuracy: Share of images whose class has the largest log p(x | class); None without classes.
     """
@@ -32,7 +32,7 @@ class Evaluation:
     unreadable: int
     density: str
     bits_per_dim: float
-    bits_per_dim_standard_error: float
+    bits_per_dim_standard_error: float | None
     comparable_with_papers: bool
     bayes_accuracy: float | None
     seconds: float
@@ -51,7 +51,8 @@ def evaluate(flow: TarFlow, data: ImageFolder, batch_size: int = 100, seed: int 
     progress = Progress("evaluating, image", len(data), enabled=not quiet)
     densities, correct = [], 0
     for pixels, labels in zip(data.pixels.split(batch_size), data.labels.split(batch_size), strict=True):
-        noisy = add_noise(pixels, flow.config, generator).to(device)
+        # Image by image: torch draws a batch as a whole, other numbers for another split into batches.
+        noisy = torch.stack([add_noise(image, flow.config, generator) for image in pixels]).to(device)
         densities.append(flow.log_prob(noisy, labels.to(device) if flow.config.num_classes else None).cpu())
         if flow.config.num_classes:
             images = to_images(pixels, flow.config).to(device)
@@ -63,7 +64,7 @@ def evaluate(flow: TarFlow, data: ImageFolder, batch_size: int = 100, seed: int 
         unreadable=len(data.unreadable),
         density=flow.config.density,
         bits_per_dim=bits.mean().item(),
-        bits_per_dim_standard_error=bits.std().item() / len(data) ** 0.5,
+        bits_per_dim_standard_error=bits.std().item() / len(data) ** 0.5 if len(data) > 1 else None,
         comparable_with_papers=flow.config.noise_type == "uniform",
         bayes_accuracy=correct / len(data) if flow.config.num_classes else None,
         seconds=time.perf_counter() - started_s,

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
+
+from pictures.fitting import Shape, UnfitImage, decode, fit
 
 BYTES_PER_GIB = 2**30
 
@@ -68,7 +69,7 @@ def read_image_folder(
             f"{folder}: {len(files)} images take {size_gib:.1f} GiB of memory, the limit is {limit_gib:g} GiB"
         )
     with ThreadPoolExecutor() as pool:
-        decoded = list(pool.map(lambda item: _decode(item[0], image_size, in_channels), files))
+        decoded = list(pool.map(lambda item: _decode(item[0], Shape(image_size, in_channels)), files))
     unreadable = tuple(found for found in decoded if isinstance(found, str))
     kept = [(found, label) for found, (_, label) in zip(decoded, files, strict=True) if not isinstance(found, str)]
     if not kept:
@@ -86,13 +87,10 @@ def _class_folders(folder: Path) -> list[str]:
     return names
 
 
-def _decode(file: Path, image_size: int, in_channels: int) -> Tensor | str:
+def _decode(file: Path, shape: Shape) -> Tensor | str:
     """Pixels (C, H, W), or "path: reason"."""
     try:
-        with Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image).convert("L" if in_channels == 1 else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        pixels = fit(decode(file), shape)
+    except UnfitImage as error:
         return f"{file}: {error}"
-    fitted = ImageOps.fit(upright, (image_size, image_size), Image.Resampling.LANCZOS)
-    flat = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
-    return flat.view(image_size, image_size, in_channels).permute(2, 0, 1).contiguous()
+    return torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(shape.channels, shape.side, shape.side)

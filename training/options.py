@@ -3,18 +3,19 @@
 Owns the options, their bounds and what may change on resuming. Knows nothing of data or steps.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from model import TarFlowConfig
 from model.config import NoiseType
 
 Precision = Literal["float32", "bf16"]
 
-# What a resumed run may do differently without becoming another run.
+# What a resumed run may do differently without becoming another run. With other epochs the
+# learning rate follows the new schedule from there on.
 CHANGEABLE = frozenset(
-    {"data", "out", "device", "compile", "resume", "save_every", "sheet_every", "stop_after", "command"}
+    {"data", "out", "epochs", "device", "compile", "resume", "save_every", "sheet_every", "stop_after", "command"}
 )
 
 
@@ -119,10 +120,6 @@ class TrainOptions:
             for name in names
             if earlier.get(name) != now[name]
         ]
-
-    def resolved(self, **changes: Any) -> Self:
-        """A copy with some fields replaced."""
-        return replace(self, **changes)
 
 
 def _flag(name: str) -> str:

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
+
+from model.device import find_device
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,12 @@ class ProcessGroup:
         """Whether this process writes files and prints."""
         return self.rank == 0
 
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a scalar over the processes; all of them must ask."""
+        if self.world > 1:
+            distributed.all_reduce(value)
+        return value / self.world
+
 
 @contextmanager
 def process_group(device: str) -> Iterator[ProcessGroup]:
@@ -33,17 +41,20 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
 
     Args:
         device: `auto`, `cpu`, `cuda` or `cuda:N`; under torchrun each process takes its own GPU.
+
+    Raises:
+        ValueError: No such device here.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-    kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    if kind == "cuda":
-        kind = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-        torch.cuda.set_device(kind)
+    own = find_device(device)
+    if own.type == "cuda" and own.index is None:
+        own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(own)
     if world == 1:
-        yield ProcessGroup(0, 1, torch.device(kind))
+        yield ProcessGroup(0, 1, own)
         return
-    distributed.init_process_group("nccl" if kind.startswith("cuda") else "gloo")
+    distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
     try:
-        yield ProcessGroup(rank, world, torch.device(kind))
+        yield ProcessGroup(rank, world, own)
     finally:
         distributed.destroy_process_group()

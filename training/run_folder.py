@@ -63,7 +63,7 @@ class RunFolder:
         try:
             earlier = json.loads((self.path / "options.json").read_text())
             state = torch.load(self.path / "state.pt", map_location="cpu", weights_only=True)
-        except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+        except (OSError, EOFError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
             raise ResumeError(f"--resume: no run to continue in {self.path}: {error}") from error
         if differences := options.differences(earlier):
             raise ResumeError(f"--resume: {self.path} holds another run ({'; '.join(differences)})")

@@ -22,7 +22,7 @@ from training.image_folder import DataError, ImageFolder, read_image_folder
 from training.options import TrainOptions
 from training.process_group import ProcessGroup
 from training.progress import Progress
-from training.run_folder import RunFolder
+from training.run_folder import ResumeError, RunFolder
 from training.sample_sheet import write_sample_sheet
 from training.schedule import learning_rate
 
@@ -99,7 +99,7 @@ class Trainer:
         progress = Progress("training, step", self.total_steps, self.step, self.group.leads)
         while self.step < last_step:
             record = self._advance()
-            progress.advance(note=f"loss {record['loss_nats_per_dim']:.4f}, {record['images_per_s']:.0f} images/s")
+            progress.advance(note=f"loss {record['loss_nats_per_dim']}, {record['images_per_s']:.0f} images/s")
             if self.group.leads:
                 self._write(record, is_last=self.step == last_step)
 
@@ -118,8 +118,8 @@ class Trainer:
         return {
             "step": self.step,
             "epoch": self.step / self.batches.steps_per_epoch,
-            "loss_nats_per_dim": loss.item(),
-            "gradient_norm": norm.item(),
+            "loss_nats_per_dim": _json_number(self.group.mean(loss.detach())),
+            "gradient_norm": _json_number(norm),
             "learning_rate": rate,
             "images_per_s": self.options.batch_size / (time.perf_counter() - started_s),
         }
@@ -171,16 +171,28 @@ class Trainer:
     def _state(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "data": self._data_facts(),
             "flow": self.flow.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
 
+    def _data_facts(self) -> dict[str, Any]:
+        """What decides which images a step sees, beside the options."""
+        return {"images": len(self.data), "classes": list(self.data.class_names)}
+
     def _restore(self, state: dict[str, Any]) -> None:
+        if state["data"] != self._data_facts():
+            raise ResumeError(f"--resume: the run had {state['data']}, there is {self._data_facts()}")
         self.step = state["step"]
         self.flow.load_state_dict(state["flow"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _json_number(value: Tensor) -> float | None:
+    """A scalar to six digits; None for NaN and infinity, which JSON has no word for."""
+    return round(value.item(), 6) if bool(value.isfinite()) else None
 
 
 def train(options: TrainOptions, group: ProcessGroup) -> None:
@@ -188,7 +200,7 @@ def train(options: TrainOptions, group: ProcessGroup) -> None:
 
     Raises:
         DataError: Data that cannot be used, or too little for one batch.
-        ValueError: A batch that the processes cannot share evenly.
+        ValueError: A batch that the processes cannot share evenly, or no step to make.
         ResumeError, Diverged: As `Trainer.run`.
     """
     if options.batch_size % group.world:
@@ -198,7 +210,10 @@ def train(options: TrainOptions, group: ProcessGroup) -> None:
         raise DataError(f"{options.data}: {len(data)} readable images are fewer than --batch-size {options.batch_size}")
     if group.leads:
         report_unreadable(data)
-    Trainer(options, data, group).run()
+    trainer = Trainer(options, data, group)
+    if not trainer.total_steps:
+        raise ValueError(f"--epochs must make at least one step, got {options.epochs:g}")
+    trainer.run()
 
 
 def report_unreadable(data: ImageFolder, most: int = 10) -> None:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from model import CheckpointError
 from worker.contract import Kind
 from worker.engine import Engine
@@ -19,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.run(parsed)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        print(f"tarflow {parsed.command_name}: {wrong}", file=sys.stderr)
+        return 2
     except (CheckpointError, ValueError, OSError) as error:
         print(f"tarflow {parsed.command_name}: {error}", file=sys.stderr)
         return 2

@@ -61,7 +61,7 @@ class Handlers:
         files = encode_pictures(made.pixels, request, self.engine.facts())
         # Written before the job is committed as finished: a finished job always has its pictures.
         with self.connection.pipeline() as pipeline:
-            pipeline.hset(pictures_key(job.id), mapping={**files})
+            pipeline.hset(pictures_key(job.id), mapping=dict(files.items()))
             pipeline.expire(pictures_key(job.id), self.result_ttl_s)
             pipeline.execute()
         height, width = made.pixels.shape[2:]
@@ -70,6 +70,7 @@ class Handlers:
 
     def _score(self, job: Job, payload: dict[str, Any]) -> dict[str, Any]:
         request = ScoreRequest.model_validate(payload)
+        self.engine.check_digest(request.model_digest)  # first: other weights may take pixels of another size
         config = self.engine.flow.config
         content = self.connection.get(input_key(job.id))
         if not isinstance(content, bytes):

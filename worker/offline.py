@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from PIL import Image, ImageOps
 
+from pictures.fitting import Shape, UnfitImage, decode, fit
 from worker.contract import MAX_SEED, GenerateRequest, ScoreInput, ScoreRequest, ScoreResult
 from worker.engine import Engine
 from worker.errors import NonFiniteSample
@@ -62,14 +62,18 @@ def score_files(engine: Engine, files: list[Path], class_name: str | None) -> Sc
         ValueError: An unknown class, or a file that is no image.
     """
     facts = engine.facts()
-    mode, side = ("L" if facts.in_channels == 1 else "RGB"), facts.image_size
-    inputs, blobs = [], []
-    for file in files:
-        with Image.open(file) as image:
-            fitted = ImageOps.fit(ImageOps.exif_transpose(image).convert(mode), (side, side), Image.Resampling.LANCZOS)
-        hwc = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8).view(side, side, facts.in_channels)
-        blobs.append(hwc.permute(2, 0, 1))
-        inputs.append(ScoreInput(sha256=hashlib.sha256(fitted.tobytes()).hexdigest()))
-    wanted: int | Literal["all"] = "all" if class_name == "all" else facts.class_index(class_name)
-    request = ScoreRequest(model=facts.name, model_digest=facts.digest, class_index=wanted, images=tuple(inputs))
-    return engine.score(request, torch.stack(blobs))
+    shape = Shape(facts.image_size, facts.in_channels)
+    blobs = [_pixels(file, shape) for file in files]
+    inputs = tuple(ScoreInput(sha256=hashlib.sha256(blob).hexdigest()) for blob in blobs)
+    every = class_name == "all" and facts.num_classes > 0
+    wanted: int | Literal["all"] = "all" if every else facts.class_index(class_name)
+    request = ScoreRequest(model=facts.name, model_digest=facts.digest, class_index=wanted, images=inputs)
+    flat = torch.frombuffer(bytearray(b"".join(blobs)), dtype=torch.uint8)
+    return engine.score(request, flat.view(len(blobs), shape.channels, shape.side, shape.side))
+
+
+def _pixels(file: Path, shape: Shape) -> bytes:
+    try:
+        return fit(decode(file), shape)
+    except UnfitImage as error:
+        raise ValueError(f"{file}: {error}") from error

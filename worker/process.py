@@ -7,6 +7,7 @@ job holds.
 import logging
 import signal
 import sys
+import time
 from types import FrameType
 
 import torch
@@ -26,13 +27,14 @@ from worker.settings import WorkerSettings
 
 # Longer than RQ's longest blocking read, which is a little under seven minutes.
 SOCKET_TIMEOUT_S = 450
+REDIS_PAUSE_S = 1.0
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 log = logging.getLogger(__name__)
 
 
 def run_worker(settings: WorkerSettings) -> int:
-    """Serve jobs until told to stop; 0 after a clean stop.
+    """Serve jobs until told to stop; 0 after that, 1 if the work ended by itself.
 
     Raises:
         CheckpointError: The model cannot be loaded.
@@ -48,12 +50,13 @@ def run_worker(settings: WorkerSettings) -> int:
     metrics.model_info.labels(engine.name, engine.digest, str(engine.device), "float32").set(1)
     _serve_metrics(metrics, settings.metrics_port)
     connection = connect(settings.redis_url)
+    _await_redis(connection)
     handlers = Handlers(settings.kind, engine, connection, metrics, settings.result_ttl_s)
     worker = QueueWorker(connection, settings.kind, engine.name, handlers)
     log.info("serving %s jobs of %s on %s", settings.kind, engine.name, engine.device)
     with presence(connect(settings.redis_url), worker.name, settings.kind, engine.facts()):
         worker.work(logging_level="WARNING")
-    return 0
+    return 0 if worker.was_told_to_stop else 1
 
 
 def model_name(checkpoint: str) -> str:
@@ -71,6 +74,17 @@ def connect(url: str) -> Redis:
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
         health_check_interval=30,
     )
+
+
+def _await_redis(connection: Redis) -> None:
+    """Wait for a Redis that is not there yet; a signal ends the wait."""
+    while True:
+        try:
+            connection.ping()
+            return
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            log.warning("waiting for Redis: %s", error)
+            time.sleep(REDIS_PAUSE_S)
 
 
 def _serve_metrics(metrics: WorkerMetrics, port: int) -> None:

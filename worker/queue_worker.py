@@ -23,6 +23,8 @@ class QueueWorker(SimpleWorker):
     """Runs jobs in this process, where the model is warm."""
 
     job_class = ServedJob
+    # RQ would sleep for up to a minute after Redis is back, while our sign of life invites jobs.
+    max_connection_wait_time = 2.0
 
     def __init__(self, connection: Redis, kind: Kind, model: str, handler: Handler) -> None:
         queue = Queue(queue_name(kind, model), connection=connection, serializer="json", job_class=ServedJob)
@@ -33,6 +35,11 @@ class QueueWorker(SimpleWorker):
         )
         self.log_result_lifespan = False
         self.allowed = {str(kind): handler}
+
+    @property
+    def was_told_to_stop(self) -> bool:
+        """Whether a signal ended the work; RQ ends it too, and only logs, when an error is beyond it."""
+        return self._shutdown_requested_date is not None
 
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         """Run one job with what this worker allows."""

@@ -51,6 +51,9 @@ class ServedJob(Job):
     def stopped_callback(self) -> None:
         """Never one."""
 
+    def send_webhooks(self, *_arguments: Any, **_options: Any) -> None:
+        """Never one: a URL that Redis names is as strange as a function."""
+
     def perform(self) -> dict[str, Any]:
         """Run the job; a failure's reason is kept in its metadata, for the service to tell."""
         try:

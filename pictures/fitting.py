@@ -1,0 +1,101 @@
+"""An image file as the pixels that a model takes.
+
+Owns decoding, what counts as damaged, the conversion of colours and the fit. Knows nothing
+of where a file comes from.
+"""
+
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, ImageOps
+
+SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+# What Pillow's readers raise on a damaged file, by its own list; RuntimeError is AVIF's.
+DAMAGED = (OSError, ValueError, SyntaxError, IndexError, TypeError, KeyError, EOFError, RuntimeError, struct.error)
+
+
+class UnfitImage(ValueError):
+    """A file that cannot become pixels."""
+
+
+class NoImage(UnfitImage):
+    """Its bytes are no image of a format that is read."""
+
+
+class DamagedImage(UnfitImage):
+    """It begins like an image of `format_name`, and breaks off or contradicts itself."""
+
+    def __init__(self, format_name: str | None, reason: Exception) -> None:
+        super().__init__(f"damaged {format_name}: {reason}")
+        self.format_name = format_name
+
+
+class TooManyPixels(UnfitImage):
+    """Its header claims more pixels than are allowed; it was not decoded."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a model takes: square images of `side` pixels in `channels` (1 grey, 3 RGB)."""
+
+    side: int
+    channels: int
+
+    @property
+    def mode(self) -> str:
+        """Pillow's name for the colours."""
+        return "L" if self.channels == 1 else "RGB"
+
+
+def decode(
+    source: Path | BinaryIO, max_pixels: int | None = None, formats: tuple[str, ...] | None = None
+) -> Image.Image:
+    """The image of a file, upright; of an animation the first frame.
+
+    Args:
+        source: A path or an open file.
+        max_pixels: Refuse more, from the header, before decoding; None = Pillow's own limit.
+        formats: Pillow's names of the formats to read; None = all.
+
+    Raises:
+        NoImage, DamagedImage, TooManyPixels: As they say.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own limit first only warns; ours is checked below, before any decoding.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(source, formats=formats)
+    except Image.DecompressionBombError as error:
+        raise TooManyPixels("its header claims more") from error
+    except DAMAGED as error:
+        raise NoImage(str(error)) from error
+    with image:
+        width, height = image.size
+        if max_pixels is not None and width * height > max_pixels:
+            raise TooManyPixels(f"it has {width} x {height}")
+        try:
+            return ImageOps.exif_transpose(image)
+        except (*DAMAGED, Image.DecompressionBombError) as error:
+            raise DamagedImage(image.format, error) from error
+
+
+def fit(image: Image.Image, shape: Shape) -> bytes:
+    """Pixels (C, H, W), one byte each: short side resized, centre cropped, colours converted.
+
+    Transparent parts show a black ground; 16-bit values keep their upper 8 bits.
+    """
+    square = ImageOps.fit(_convert(image, shape.mode), (shape.side, shape.side), Image.Resampling.LANCZOS)
+    return b"".join(band.tobytes() for band in square.split())
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    """The image in `mode`, without what Pillow would clip or leave behind transparency."""
+    if image.mode in SIXTEEN_BIT_MODES:
+        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    return image.convert(mode)

@@ -1,0 +1,1 @@
+"""Laws of the house, a folder for each room."""

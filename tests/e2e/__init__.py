@@ -1,0 +1,1 @@
+"""Laws of the whole house: real processes, real Redis, real HTTP."""

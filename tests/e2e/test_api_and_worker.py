@@ -1,0 +1,162 @@
+"""Laws of `tarflow api` and `tarflow worker` apart, with a Redis that comes and goes."""
+
+import io
+import signal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+
+import httpx
+import pytest
+from PIL import Image
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from service.embedded_redis import server_binary
+from service.tether import Start, stop
+from tests.e2e.conftest import STOP_TIMEOUT_S, Launcher, Program, Site, answers, client, free_port, until
+
+PROMPT_S = 10.0  # longer than any time-out towards Redis, shorter than a wait for a result
+
+
+@dataclass
+class RedisServer:
+    """A Redis that always has the same address and the same data."""
+
+    start_process: Start
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        durable = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", str(self.folder))
+        command = (str(server_binary()), "--bind", "127.0.0.1", "--port", str(self.port), *durable)
+        self.process = self.start_process(command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
+        until(self._answers)
+
+    def stop(self) -> None:
+        """Stop it, if it runs."""
+        if self.process is not None:
+            stop(self.process, STOP_TIMEOUT_S)
+
+    def _answers(self) -> bool:
+        with Redis.from_url(self.url) as probe:
+            try:
+                return bool(probe.ping())
+            except RedisConnectionError:
+                return False
+
+
+@pytest.fixture(scope="module")
+def redis_server(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One that answers at the start of the module."""
+    server = RedisServer(launcher.start, tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def api(launcher: Launcher, redis_server: RedisServer, tiny: str, slow: str) -> Iterator[Site]:
+    """`tarflow api` alone: it offers `tiny` and `slow`, and nobody works for either."""
+    port = free_port()
+    arguments = ("api", "--port", str(port), "--models", f"{tiny},{slow}")
+    with launcher.running(*arguments, redis_url=redis_server.url) as program, client(port) as http:
+        until(lambda: answers(http, "/livez"))
+        yield Site(program, http)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Starts workers of generations."""
+
+    launcher: Launcher
+    redis_url: str
+
+    def of(self, model: str) -> AbstractContextManager[Program]:
+        """A worker of one model, until the end of the block."""
+        settings = {"redis_url": self.redis_url, "metrics_port": "0"}
+        return self.launcher.running("worker", "--kind", "generate", "--model", model, **settings)
+
+
+@pytest.fixture
+def workers(launcher: Launcher, redis_server: RedisServer) -> Workers:
+    """Workers for the module's Redis."""
+    return Workers(launcher, redis_server.url)
+
+
+def assert_refused_for_now(answer: httpx.Response) -> None:
+    """503, and when to come again."""
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def queued(api: Site, model: str) -> str:
+    """Where to look for a job just queued."""
+    accepted = api.http.post("/generate", params={"model": model}, headers={"Prefer": "respond-async"})
+    assert accepted.status_code == 202, accepted.text
+    return accepted.headers["Location"]
+
+
+def state(api: Site, location: str) -> str:
+    """A job's."""
+    return str(api.http.get(location).json()["state"])
+
+
+def test_it_is_ready_exactly_while_a_worker_lives(api: Site, workers: Workers, tiny: str) -> None:
+    assert_refused_for_now(api.http.get("/readyz"))
+    with workers.of(tiny):
+        until(lambda: answers(api.http, "/readyz"))
+    assert_refused_for_now(api.http.get("/readyz"))
+
+
+def test_it_takes_jobs_exactly_while_a_worker_lives(api: Site, workers: Workers, tiny: str) -> None:
+    assert_refused_for_now(api.http.post("/generate"))
+    with workers.of(tiny):
+        until(lambda: api.http.post("/generate").status_code == 200)
+    assert_refused_for_now(api.http.post("/generate"))
+
+
+def test_all_recover_by_themselves_when_redis_is_back(
+    api: Site, workers: Workers, redis_server: RedisServer, tiny: str
+) -> None:
+    with workers.of(tiny) as worker:
+        until(lambda: answers(api.http, "/readyz"))
+        redis_server.stop()
+        try:
+            assert_refused_for_now(api.http.post("/generate", timeout=PROMPT_S))
+            assert_refused_for_now(api.http.get("/readyz", timeout=PROMPT_S))
+            assert api.http.get("/livez", timeout=PROMPT_S).status_code == 200
+        finally:
+            redis_server.start()
+        until(lambda: answers(api.http, "/readyz"))
+        assert api.http.post("/generate").status_code == 200
+        assert worker.process.poll() is None
+
+
+def test_an_idle_worker_told_to_stop_ends_with_status_0(api: Site, workers: Workers, tiny: str) -> None:
+    with workers.of(tiny) as worker:
+        until(lambda: answers(api.http, "/readyz"))
+        assert api.http.post("/generate").status_code == 200
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(STOP_TIMEOUT_S) == 0
+
+
+def test_a_worker_told_to_stop_finishes_its_job_and_leaves_the_next(api: Site, workers: Workers, slow: str) -> None:
+    with workers.of(slow) as worker:
+        until(lambda: api.http.get("/models/slow").json()["live_workers"]["generate"])
+        running, waiting = (queued(api, "slow") for _ in range(2))
+        until(lambda: state(api, running) == "running")
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(STOP_TIMEOUT_S) == 0
+    assert (state(api, running), state(api, waiting)) == ("succeeded", "queued")
+    with Image.open(io.BytesIO(api.http.get(f"{running}/result").content)) as picture:
+        assert picture.size == (32, 32)

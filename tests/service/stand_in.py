@@ -1,0 +1,133 @@
+"""A worker whose answers are known beforehand, and the model it pretends to hold.
+
+Owns its facts, its pictures and its scores. Runs jobs through the real queue worker, in the
+thread that asks it to. Knows no law.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from redis import Redis
+from rq.job import Job
+
+from tests.service.image_files import encoded, plain
+from worker.contract import (
+    ClassScore,
+    GenerateRequest,
+    GenerateResult,
+    ImageScore,
+    Kind,
+    ModelDefaults,
+    ModelFacts,
+    ScoreRequest,
+    ScoreResult,
+    facts_key,
+    input_key,
+    pictures_key,
+    workers_key,
+)
+from worker.queue_worker import QueueWorker
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+FACTS = ModelFacts(
+    name="digits",
+    digest="d1" * 32,
+    image_size=28,
+    in_channels=1,
+    dims=784,
+    class_names=DIGITS,
+    num_classes=10,
+    noise_std=0.1,
+    noise_type="gaussian",
+    density="noise-smoothed, noise_std 0.1",
+    architecture="[patch 4, 128 channels, 4 x 2]",
+    defaults=ModelDefaults(guidance=1.5, denoise=True, attention_temperature=1.0),
+)
+LONGEST_IDLE_S = 20  # ends a test whose request was never queued
+AN_HOUR_S = 3600.0
+
+
+class _InThisThread(QueueWorker):
+    """Leaves the signal handlers to pytest, and takes no commands, for which RQ has a thread that is slow to end."""
+
+    def _install_signal_handlers(self) -> None:
+        pass
+
+    def subscribe(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A worker of every kind for one model; each of its jobs ends in `failure` where there is one."""
+
+    connection: Redis
+    facts: ModelFacts = FACTS
+    failure: Exception | None = None
+
+    def announce(self, *kinds: Kind) -> None:
+        """Be alive for the next hour, whatever becomes of the test's pace."""
+        self.connection.set(facts_key(self.facts.name), self.facts.model_dump_json())
+        for kind in kinds:
+            self.connection.zadd(workers_key(kind, self.facts.name), {"stand-in": time.time() + AN_HOUR_S})
+
+    def work(self, kind: Kind, jobs: int = 1) -> None:
+        """Wait for jobs of a kind and do them."""
+        worker = _InThisThread(self.connection, kind, self.facts.name, self)
+        worker.work(max_jobs=jobs, max_idle_time=LONGEST_IDLE_S, logging_level="CRITICAL")
+
+    def work_while(self, kind: Kind, post: Callable[[], httpx.Response]) -> httpx.Response:
+        """What a request that waits is answered while its job is done."""
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(post)
+            self.work(kind)
+            return answer.result()
+
+    def __call__(self, job: Job, payload: dict[str, Any]) -> dict[str, Any]:
+        """Do a job as the handler of both kinds."""
+        if self.failure is not None:
+            raise self.failure
+        result: GenerateResult | ScoreResult
+        if job.func_name == Kind.GENERATE:
+            result = self._generate(job, GenerateRequest.model_validate(payload))
+        else:
+            result = self._score(job, ScoreRequest.model_validate(payload))
+        return result.model_dump(mode="json")
+
+    def _generate(self, job: Job, request: GenerateRequest) -> GenerateResult:
+        files: dict[Any, Any] = {str(index): picture(seed) for index, seed in enumerate(request.seeds)}
+        if request.n > 1:
+            files["sheet"] = sheet(request.n)
+        self.connection.hset(pictures_key(job.id), mapping=files)
+        return GenerateResult(seeds=request.seeds, width=28, height=28)
+
+    def _score(self, job: Job, request: ScoreRequest) -> ScoreResult:
+        content = self.connection.get(input_key(job.id))
+        assert isinstance(content, bytes)
+        return ScoreResult(scores=(score(len(content) // len(request.images), request),) * len(request.images))
+
+
+def picture(seed: int) -> bytes:
+    """The PNG that a seed gives: one grey all over."""
+    return encoded(plain("L", (28, 28), seed % 256), "PNG")
+
+
+def sheet(images: int) -> bytes:
+    """The contact sheet of so many images: white, and as wide as all of them."""
+    return encoded(plain("L", (28 * images, 28), 255), "PNG")
+
+
+def score(pixels: int, request: ScoreRequest) -> ImageScore:
+    """The score of an image: as many nats as it has pixels, one of them from log|det|."""
+    alone = ImageScore(log_likelihood_nats=pixels, bits_per_dim=1.0, log_prior_nats=pixels - 1.0, log_abs_det_nats=1.0)
+    if request.class_index != "all":
+        return alone
+    classes = tuple(
+        ClassScore(class_index=index, log_likelihood_nats=pixels, posterior=1 / len(DIGITS))
+        for index in range(len(DIGITS))
+    )
+    return alone.model_copy(update={"marginal_log_likelihood_nats": float(pixels), "classes": classes})

@@ -1,0 +1,110 @@
+"""Owns the laws of refusing queries and headers: the status, the field, its limit; nothing is queued."""
+
+import httpx
+import pytest
+
+from service.content_negotiation import JSON
+from tests.service.problem_answers import fields_of, problem_of
+from tests.service.stand_in import DIGITS, StandIn
+from worker.contract import Kind, queue_name
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "limit"),
+    [
+        ("class=10", "class", "0..9"),
+        ("class=-1", "class", "0..9"),
+        ("class=", "class", "0..9"),
+        ("class=Seven", "class", "0..9"),
+        ("class=" + "9" * 200, "class", "0..9"),
+        ("class=" + "9" * 201, "class", "200"),
+        ("guidance=-1", "guidance", "greater than or equal to 0"),
+        ("guidance=21", "guidance", "less than or equal to 20"),
+        ("guidance=nan", "guidance", "finite"),
+        ("guidance=inf", "guidance", "finite"),
+        ("guidance=strong", "guidance", "number"),
+        ("n=0", "n", "greater than or equal to 1"),
+        ("n=17", "n", "less than or equal to 16"),
+        ("n=two", "n", "integer"),
+        ("seed=-1", "seed", "greater than or equal to 0"),
+        ("seed=9007199254740992", "seed", "less than or equal to 9007199254740991"),
+        ("seed=1.5", "seed", "integer"),
+        ("denoise=maybe", "denoise", "boolean"),
+        ("attention_temperature=0", "attention_temperature", "greater than 0"),
+        ("attention_temperature=1.1", "attention_temperature", "less than or equal to 1"),
+        ("clas=7", "clas", "unknown"),
+        ("class_=7", "class_", "unknown"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_its_field_and_limit(
+    query: str, field: str, limit: str, api: httpx.Client
+) -> None:
+    assert limit in fields_of(api.post(f"/generate?{query}"))[f"query {field}"]
+
+
+def test_an_unknown_class_is_told_the_range_and_the_names(api: httpx.Client) -> None:
+    message = fields_of(api.post("/generate?class=eleven"))["query class"]
+    assert message == f"'eleven' is no class of digits: give 0..9 or one of {', '.join(DIGITS)}"
+
+
+def test_every_field_that_is_wrong_is_named(api: httpx.Client) -> None:
+    assert set(fields_of(api.post("/generate?n=0&seed=-1&clas=7"))) == {"query n", "query seed", "query clas"}
+
+
+def test_a_long_value_is_not_repeated_in_full(api: httpx.Client) -> None:
+    assert len(problem_of(api.post(f"/generate?seed={'x' * 5000}"), 422)["detail"]) < 300
+
+
+def test_all_classes_at_once_can_only_be_scored(api: httpx.Client) -> None:
+    assert "'all' is no class" in fields_of(api.post("/generate?class=all"))["query class"]
+
+
+def test_a_model_without_classes_says_so(api: httpx.Client, stand_in: StandIn) -> None:
+    facts = stand_in.facts.model_copy(update={"class_names": (), "num_classes": 0})
+    StandIn(stand_in.connection, facts).announce(Kind.GENERATE)
+    assert fields_of(api.post("/generate?class=0"))["query class"].endswith("it has no classes")
+
+
+def test_a_model_trained_without_gaussian_noise_cannot_denoise(api: httpx.Client, stand_in: StandIn) -> None:
+    facts = stand_in.facts.model_copy(update={"noise_type": "uniform"})
+    StandIn(stand_in.connection, facts).announce(Kind.GENERATE)
+    assert "only false works" in fields_of(api.post("/generate?denoise=true"))["query denoise"]
+
+
+@pytest.mark.parametrize("path", ["/generate", "/score"])
+def test_an_unknown_model_is_not_found_and_told_which_there_are(path: str, api: httpx.Client) -> None:
+    answer = api.post(f"{path}?model=afhq", content=b"BM", headers={"Content-Type": "image/bmp"})
+    assert problem_of(answer, 404)["detail"] == "model: 'afhq' is not offered; there are digits, deserted"
+
+
+def test_score_refuses_parameters_of_generate(api: httpx.Client) -> None:
+    answer = api.post("/score?guidance=2", content=b"BM", headers={"Content-Type": "image/bmp"})
+    assert "unknown" in fields_of(answer)["query guidance"]
+
+
+@pytest.mark.parametrize("path", ["/generate", "/score"])
+@pytest.mark.parametrize(
+    ("header", "value", "status"),
+    [
+        ("Accept", "text/html", 406),
+        ("Accept", f"{JSON};q=0", 406),
+        ("Accept", "junk", 400),
+        ("Prefer", "wait=abc", 400),
+        ("Prefer", "wait=-1", 400),
+    ],
+)
+def test_a_header_that_cannot_be_met_is_refused_by_name(
+    path: str, header: str, value: str, status: int, api: httpx.Client
+) -> None:
+    if status == 406 and path == "/generate":
+        value += ", image/png;q=0"
+    assert problem_of(api.post(path, headers={header: value}), status)["detail"].startswith(f"{header}: ")
+
+
+def test_score_makes_no_pictures(api: httpx.Client) -> None:
+    assert "none of application/json" in problem_of(api.post("/score", headers={"Accept": "image/png"}), 406)["detail"]
+
+
+def test_what_is_refused_is_not_queued(api: httpx.Client, stand_in: StandIn) -> None:
+    api.post("/generate?class=10")
+    assert not stand_in.connection.exists(f"rq:queue:{queue_name(Kind.GENERATE, 'digits')}")

@@ -1,0 +1,1 @@
+"""Laws of `training`, on folders and runs that take a blink."""

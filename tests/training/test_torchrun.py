@@ -1,0 +1,109 @@
+"""Owns the laws of many processes: two under torchrun end alike, as one that had seen both their batches."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model import load
+from model.checkpoint import load_card
+from training.batches import Batches
+from training.image_folder import read_image_folder
+from training.options import TrainOptions
+from training.process_group import ProcessGroup
+from training.trainer import Trainer
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 180
+# What `-m training train` does, and then every rank tells its weights and the images it saw.
+WITNESS = """
+import sys
+from pathlib import Path
+import torch
+from training.image_folder import read_image_folder
+from training.options import TrainOptions
+from training.process_group import process_group
+from training.trainer import Trainer
+options = TrainOptions(**torch.load(sys.argv[1], weights_only=False))
+with process_group(options.device) as group:
+    trainer = Trainer(options, read_image_folder(options.data, options.image_size, options.in_channels), group)
+    trainer.run()
+    weights = {"flow": trainer.flow.state_dict(), "average": trainer.average.state_dict()}
+    torch.save(weights, Path(sys.argv[1]).with_name(f"rank {group.rank}"))
+"""
+
+
+@dataclass(frozen=True)
+class Joined(Batches):
+    """What all of `parts` processes see, as one batch."""
+
+    parts: int = 2
+
+    def at(self, step: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """The batches of every rank, in order."""
+        ranks = [Batches(**self._shared(), rank=rank, world=self.parts).at(step, device) for rank in range(self.parts)]
+        labels = [labels for _, labels in ranks if labels is not None]
+        return torch.cat([images for images, _ in ranks]), torch.cat(labels)
+
+    def _shared(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("rank", "world", "parts")}
+
+
+def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Two gloo processes on this machine, each on one thread."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
+
+
+def test_two_processes_make_the_run_of_one_that_saw_both_their_batches(
+    train_arguments: Callable[..., list[str]], make_options: Callable[..., TrainOptions], tmp_path: Path
+) -> None:
+    done = torchrun("-m", "training", *train_arguments())
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "command_line_run"
+    assert load_card(run / "checkpoint").command.startswith("torchrun --nproc-per-node 2 -m training train --data ")
+    options = make_options(data=tmp_path / "command_line_data")
+    data = read_image_folder(options.data, options.image_size, options.in_channels)
+    alone = Trainer(options, data, ProcessGroup(0, 1, torch.device("cpu")))
+    alone.batches = Joined(**vars(alone.batches))
+    alone.run()
+    ours, theirs = (load(folder / "checkpoint").state_dict() for folder in (run, options.out))
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_both_processes_end_with_the_same_weights_and_one_log(
+    make_options: Callable[..., TrainOptions], tmp_path: Path
+) -> None:
+    options = make_options()
+    (tmp_path / "witness.py").write_text(WITNESS)
+    torch.save(vars(options), tmp_path / "options")
+    done = torchrun(str(tmp_path / "witness.py"), str(tmp_path / "options"))
+    assert done.returncode == 0, done.stderr
+    first, second = (torch.load(tmp_path / f"rank {rank}", weights_only=True) for rank in range(2))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert len((options.out / "log.jsonl").read_text().splitlines()) == 6
+
+
+def test_what_one_process_refuses_ends_them_all(train_arguments: Callable[..., list[str]], tmp_path: Path) -> None:
+    done = torchrun("-m", "training", *train_arguments(batch_size=7))
+    assert done.returncode != 0
+    assert "--batch-size must be a multiple of the 2 processes, got 7" in done.stderr
+    assert not (tmp_path / "command_line_run").exists()
+
+
+def test_the_two_batches_are_those_that_one_process_would_see(make_options: Callable[..., TrainOptions]) -> None:
+    options = make_options()
+    data = read_image_folder(options.data, options.image_size, options.in_channels)
+    quiet = replace(options.architecture(len(data.class_names)), noise_std=0.0)
+    one = Batches(data, quiet, 8, label_drop=0.0, seed=0)
+    cpu = torch.device("cpu")
+    for step in range(6):
+        joined = Joined(**vars(one)).at(step, cpu)
+        torch.testing.assert_close(joined, one.at(step, cpu), rtol=0, atol=0)

@@ -1,0 +1,167 @@
+"""Tiny engines with random weights, and a real Redis, for every test of `worker`.
+
+Owns what "tiny" means here and the life of the test Redis. Knows no law.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from redis import Redis
+from rq.job import Job
+
+from model import TarFlow, TarFlowConfig, save
+from model.card import Card, SamplingDefaults
+from service.embedded_redis import embedded_redis
+from worker.contract import GenerateRequest, Kind
+from worker.engine import Engine, Pictures
+from worker.queue_worker import QueueWorker
+from worker.served_job import Handler
+
+OUTPUT_STD = 0.02  # small log-scales: samples stay finite and mostly inside [-1, 1]
+EMBEDDING_STD = 1.0  # classes far apart: guidance has something to do
+CLASS_NAMES = ("cat", "dog", "owl")
+TINY: dict[str, Any] = {
+    "image_size": 8,
+    "patch_size": 4,
+    "in_channels": 1,
+    "channels": 16,
+    "head_dim": 16,
+    "blocks": 2,
+    "layers_per_block": 1,
+    "num_classes": 3,
+    "noise_std": 0.1,
+}
+
+Edit = Callable[[TarFlow], None]
+CheckpointMaker = Callable[..., Path]
+EngineMaker = Callable[..., Engine]
+QueueWork = Callable[..., QueueWorker]
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread, a seed of the test's own, and no settings from outside."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    for name in os.environ:
+        if name.startswith("TARFLOW_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def make_checkpoint(tmp_path: Path) -> CheckpointMaker:
+    """A maker of checkpoint folders called `tiny`: TINY with changes, random weights, then `edit`."""
+
+    def make(edit: Edit | None = None, sampling: SamplingDefaults | None = None, **changes: object) -> Path:
+        flow = TarFlow(TarFlowConfig(**TINY | changes))
+        with torch.no_grad():
+            for block in flow.blocks:
+                block.proj_out.weight.normal_(std=OUTPUT_STD)
+                if flow.config.num_classes:
+                    block.class_embed.normal_(std=EMBEDDING_STD)
+            if edit:
+                edit(flow)
+        names = CLASS_NAMES if flow.config.num_classes == len(CLASS_NAMES) else ()
+        folder = tmp_path / "checkpoints" / "tiny"
+        save(flow, folder, Card(class_names=names, sampling=sampling or SamplingDefaults(guidance=2.0)))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def make_engine(make_checkpoint: CheckpointMaker) -> EngineMaker:
+    """A maker of engines on such checkpoints."""
+
+    def make(*arguments: Any, **changes: Any) -> Engine:
+        return Engine.start("tiny", str(make_checkpoint(*arguments, **changes)), "cpu")
+
+    return make
+
+
+@pytest.fixture
+def engine(make_engine: EngineMaker) -> Engine:
+    """The plain tiny engine."""
+    return make_engine()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis of the tests' own."""
+    with embedded_redis() as url:
+        yield url
+
+
+@pytest.fixture
+def connection(redis_url: str) -> Iterator[Redis]:
+    """That Redis, empty."""
+    with Redis.from_url(redis_url, socket_timeout=60) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def work(connection: Redis) -> Iterator[QueueWork]:
+    """Do what is queued for a kind of work on `tiny`, in this process; the signal handlers are put back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def until_empty(handler: Handler, kind: Kind = Kind.GENERATE) -> QueueWorker:
+        worker = QueueWorker(connection, kind, "tiny", handler)
+        worker.work(burst=True, logging_level="CRITICAL")
+        return worker
+
+    yield until_empty
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def generate_request(engine: Engine, **changes: Any) -> GenerateRequest:
+    """A request the engine takes, with changes."""
+    fields: dict[str, Any] = {
+        "model": engine.name,
+        "model_digest": engine.digest,
+        "class_index": 1,
+        "guidance": 2.0,
+        "n": 1,
+        "seed": 7,
+        "denoise": True,
+        "attention_temperature": 1.0,
+    }
+    return GenerateRequest(**fields | changes)
+
+
+def made(engine: Engine, *requests: GenerateRequest) -> list[Pictures]:
+    """The pictures of requests, all of which succeed."""
+    results = engine.generate(requests)
+    for result in results:
+        assert isinstance(result, Pictures)
+    return [result for result in results if isinstance(result, Pictures)]
+
+
+def reloaded(job: Job) -> Job:
+    """The job as Redis now has it."""
+    return Job.fetch(job.id, connection=job.connection, serializer="json")
+
+
+def run_away(flow: TarFlow) -> None:
+    """Give class 0 such a log-scale that linear guidance of 20 overflows and the corrected rule does not."""
+    _scale_class_zero(flow, log_scale=9.0)
+
+
+def overflow(flow: TarFlow) -> None:
+    """Give class 0 a log-scale that overflows under every rule."""
+    _scale_class_zero(flow, log_scale=100.0)
+
+
+def _scale_class_zero(flow: TarFlow, log_scale: float) -> None:
+    """Let the class alone, through the first channel, decide the log-scales."""
+    for block in flow.blocks:
+        block.class_embed[:, 0, 0] = torch.tensor([10.0, 0.0, 0.0])
+        block.proj_in.weight[0] = 0.0
+        block.proj_out.weight[: flow.config.patch_dims] = 0.0
+        block.proj_out.weight[: flow.config.patch_dims, 0] = log_scale / 10

@@ -1,0 +1,194 @@
+"""Laws of `generate` and `score` without a server: files in, files and JSON out, exit status for scripts."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.worker.conftest import CheckpointMaker, overflow, run_away
+from worker.__main__ import main
+from worker.contract import GenerateRequest, ScoreResult
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def model(make_checkpoint: CheckpointMaker) -> str:
+    """The path of the tiny checkpoint."""
+    return str(make_checkpoint())
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A PNG of the model's size."""
+    Image.linear_gradient("L").resize((8, 8)).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+def generate(model: str, out: Path, *options: str) -> int:
+    """`tarflow generate`."""
+    return main(["generate", "--model", model, "--out", str(out), "--device", "cpu", *options])
+
+
+def score(model: str, *arguments: str) -> int:
+    """`tarflow score`."""
+    return main(["score", "--model", model, "--device", "cpu", *arguments])
+
+
+def size_of(file: Path) -> tuple[int, int]:
+    """Width and height of a picture."""
+    with Image.open(file) as image:
+        return image.size
+
+
+def scored(captured: Captured) -> ScoreResult:
+    """The result that was printed."""
+    return ScoreResult.model_validate_json(captured.readouterr().out)
+
+
+def test_generate_writes_a_picture_of_the_model_s_size(model: str, tmp_path: Path) -> None:
+    assert generate(model, tmp_path / "out.png") == 0
+    assert size_of(tmp_path / "out.png") == (8, 8)
+
+
+def test_generate_writes_a_sheet_of_several(model: str, tmp_path: Path) -> None:
+    assert generate(model, tmp_path / "out.png", "--n", "4") == 0
+    assert size_of(tmp_path / "out.png") == (22, 22)
+
+
+def test_the_same_seed_writes_the_same_file(model: str, tmp_path: Path) -> None:
+    for name in ("one.png", "two.png"):
+        generate(model, tmp_path / name, "--seed", "3", "--class", "dog")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_a_drawn_seed_is_printed_and_makes_the_picture_again(model: str, tmp_path: Path, capsys: Captured) -> None:
+    generate(model, tmp_path / "one.png")
+    seed = GenerateRequest.model_validate_json(capsys.readouterr().out).seed
+    generate(model, tmp_path / "two.png", "--seed", str(seed))
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_what_is_left_out_is_the_checkpoint_s(model: str, tmp_path: Path, capsys: Captured) -> None:
+    generate(model, tmp_path / "out.png")
+    request = GenerateRequest.model_validate_json(capsys.readouterr().out)
+    assert (request.class_index, request.guidance, request.denoise) == (-1, 2.0, True)
+
+
+def test_what_is_given_counts(model: str, tmp_path: Path, capsys: Captured) -> None:
+    generate(model, tmp_path / "out.png", "--class", "owl", "--guidance", "0", "--no-denoise", "--seed", "9")
+    request = GenerateRequest.model_validate_json(capsys.readouterr().out)
+    assert (request.class_index, request.guidance, request.denoise, request.seed) == (2, 0, False, 9)
+
+
+def test_a_picture_stabilised_is_still_a_picture(make_checkpoint: CheckpointMaker, tmp_path: Path) -> None:
+    model = str(make_checkpoint(run_away))
+    assert generate(model, tmp_path / "out.png", "--class", "cat", "--guidance", "20") == 0
+
+
+def test_a_picture_that_is_not_finite_is_exit_status_1(
+    make_checkpoint: CheckpointMaker, tmp_path: Path, capsys: Captured
+) -> None:
+    assert generate(str(make_checkpoint(overflow)), tmp_path / "out.png", "--class", "cat") == 1
+    assert "non_finite" in capsys.readouterr().err
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_an_unknown_class_is_exit_status_2_and_names_those_there_are(
+    model: str, tmp_path: Path, capsys: Captured
+) -> None:
+    assert generate(model, tmp_path / "out.png", "--class", "cow") == 2
+    assert "'cow' is no class of tiny: give 0..2 or one of cat, dog, owl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "bound"),
+    [
+        ("guidance", "20.5", "less than or equal to 20"),
+        ("guidance", "-1", "greater than or equal to 0"),
+        ("guidance", "nan", "finite"),
+        ("n", "17", "less than or equal to 16"),
+        ("n", "0", "greater than or equal to 1"),
+        ("seed", "-1", "greater than or equal to 0"),
+        ("seed", str(2**53), f"less than or equal to {2**53 - 1}"),
+    ],
+)
+def test_a_value_out_of_bounds_is_exit_status_2_and_names_the_bound(
+    model: str, tmp_path: Path, capsys: Captured, option: str, value: str, bound: str
+) -> None:
+    assert generate(model, tmp_path / "out.png", f"--{option}", value) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"tarflow generate: {option}: ")
+    assert bound in said
+    assert said.count("\n") == 1
+
+
+def test_a_folder_that_does_not_exist_is_exit_status_2(model: str, tmp_path: Path, capsys: Captured) -> None:
+    assert generate(model, tmp_path / "nowhere" / "out.png") == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_an_unknown_model_is_exit_status_2_and_is_named(tmp_path: Path, capsys: Captured) -> None:
+    assert generate("unheard-of", tmp_path / "out.png") == 2
+    assert "unheard-of" in capsys.readouterr().err
+
+
+def test_score_prints_a_score_for_each_file_in_order(model: str, picture: Path, capsys: Captured) -> None:
+    Image.new("L", (8, 8), 255).save(picture.with_name("white.png"))
+    assert score(model, str(picture), str(picture.with_name("white.png"))) == 0
+    gradient, white = scored(capsys).scores
+    score(model, str(picture.with_name("white.png")))
+    assert scored(capsys).scores[0].log_likelihood_nats == pytest.approx(white.log_likelihood_nats, rel=1e-5)
+    assert gradient != white
+
+
+def test_score_takes_a_class_by_name(model: str, picture: Path, capsys: Captured) -> None:
+    results = []
+    for name in ("dog", "1"):
+        assert score(model, str(picture), "--class", name) == 0
+        results.append(scored(capsys))
+    assert results[0] == results[1]
+
+
+def test_score_under_all_classes_gives_each_its_posterior(model: str, picture: Path, capsys: Captured) -> None:
+    assert score(model, str(picture), "--class", "all") == 0
+    assert [each.class_index for each in scored(capsys).scores[0].classes] == [0, 1, 2]
+
+
+def test_all_classes_of_a_flow_that_has_none_is_exit_status_2(
+    make_checkpoint: CheckpointMaker, picture: Path, capsys: Captured
+) -> None:
+    assert score(str(make_checkpoint(num_classes=0)), str(picture), "--class", "all") == 2
+    assert "it has no classes" in capsys.readouterr().err
+
+
+def test_a_picture_of_another_size_and_colour_is_fitted(model: str, picture: Path, capsys: Captured) -> None:
+    Image.open(picture).convert("RGB").resize((32, 24)).save(picture)
+    assert score(model, str(picture)) == 0
+    assert len(json.loads(capsys.readouterr().out)["scores"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "text", "empty", "truncated", "corrupt"])
+def test_a_file_that_is_no_picture_is_exit_status_2_and_is_named(
+    model: str, picture: Path, capsys: Captured, kind: str
+) -> None:
+    file = picture.with_name(f"{kind}.png")
+    content = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(content, "PNG")
+    png = content.getvalue()
+    damaged = {"text": b"hello", "empty": b"", "truncated": png[: len(png) // 2], "corrupt": png[:60] + png[70:]}
+    if kind == "folder":
+        file.mkdir()
+    elif kind in damaged:
+        file.write_bytes(damaged[kind])
+    assert score(model, str(picture), str(file)) == 2
+    assert str(file) in capsys.readouterr().err
+
+
+def test_a_command_must_be_named(capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "generate" in capsys.readouterr().err
