@@ -54,6 +54,7 @@ HELP = {
     "precision": "bf16 = autocast; pays on GPUs and CPUs with bf16 units",
     "compile": "torch.compile the flow blocks",
     "resume": "continue the run in --out",
+    "init": "checkpoint folder or bundled name whose weights to start from",
     "save_every": "steps between saved states",
     "sheet_every": "steps between sample sheets; 0 = only at the end",
     "stop_after": "stop at this step, to be resumed later; 0 = at the end",

@@ -53,6 +53,7 @@ class TrainOptions:
     precision: Precision = "float32"
     compile: bool = False
     resume: bool = False
+    init: str = ""
     save_every: int = 500
     sheet_every: int = 2000
     stop_after: int = 0

@@ -7,7 +7,7 @@ Owns the objective, the optimiser and the loop; every source of randomness is in
 import math
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from model import TarFlow, save
+from model import TarFlow, load, save
 from model.card import Card, SamplingDefaults
 from training.batches import Batches
 from training.image_folder import DataError, ImageFolder, read_image_folder
@@ -59,7 +59,7 @@ class Trainer:
     def __post_init__(self) -> None:
         options, device = self.options, self.group.device
         torch.manual_seed(options.seed)
-        self.flow = TarFlow(options.architecture(len(self.data.class_names))).to(device)
+        self.flow = initial_flow(options, len(self.data.class_names)).to(device)
         self.average = AveragedModel(self.flow, multi_avg_fn=get_ema_multi_avg_fn(options.ema))
         self.batches = Batches(
             self.data,
@@ -188,6 +188,22 @@ class Trainer:
         self.flow.load_state_dict(state["flow"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def initial_flow(options: TrainOptions, num_classes: int) -> TarFlow:
+    """A new flow, or one with the weights of `--init`.
+
+    Raises:
+        CheckpointError: There is no such checkpoint.
+        ValueError: It is of another architecture; its noise may be another.
+    """
+    flow = TarFlow(options.architecture(num_classes))
+    if options.init:
+        start = load(options.init)
+        if replace(start.config, noise_std=flow.config.noise_std, noise_type=flow.config.noise_type) != flow.config:
+            raise ValueError(f"--init {options.init} is {start.config}, the options say {flow.config}")
+        flow.load_state_dict(start.state_dict())
+    return flow
 
 
 def _json_number(value: Tensor) -> float | None:

@@ -20,7 +20,7 @@ from training.options import TrainOptions
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
 from training.sample_sheet import write_sample_sheet
-from training.trainer import MOST_SKIPPED_IN_A_ROW, Diverged, Trainer, train
+from training.trainer import MOST_SKIPPED_IN_A_ROW, Diverged, Trainer, initial_flow, train
 
 OptionsMaker = Callable[..., TrainOptions]
 RunMaker = Callable[..., Path]
@@ -194,6 +194,18 @@ def test_steps_without_finite_gradients_count_only_in_a_row(make_options: Option
     trainer = trainer_of(make_options(epochs=20.0, stop_after=60), alone, *(step for step in poison if step < 60))
     trainer.run()
     assert trainer.step == 60
+
+
+def test_a_run_may_start_from_the_weights_of_a_checkpoint(make_run: RunMaker, make_options: OptionsMaker) -> None:
+    start = make_run(out="start") / "checkpoint"
+    found = initial_flow(make_options(init=str(start), noise_std=0.2), num_classes=2).state_dict()
+    torch.testing.assert_close(found, load(start).state_dict(), rtol=0, atol=0)
+
+
+def test_a_start_of_another_architecture_is_refused_by_name(make_run: RunMaker) -> None:
+    start = make_run(out="start") / "checkpoint"
+    with pytest.raises(ValueError, match=r"--init .*start.* blocks=2.*, the options say .*blocks=3"):
+        make_run(init=str(start), blocks=3)
 
 
 def test_a_batch_larger_than_the_data_is_refused(make_run: RunMaker) -> None:
