@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import (
@@ -95,6 +96,8 @@ class FaultBarrier:
 
         try:
             await self.app(scope, receive, note)
+        except ClientDisconnect:
+            log.debug("%s %s: the client hung up", scope["method"], scope["path"])
         except Exception as error:
             if scope["type"] != "http" or begun:
                 raise

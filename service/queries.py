@@ -13,6 +13,7 @@ from worker.contract import (
     MAX_GUIDANCE,
     MAX_IMAGES,
     MAX_SEED,
+    MIN_TEMPERATURE,
     GenerateRequest,
     ModelFacts,
     ScoreInput,
@@ -25,7 +26,9 @@ class Query(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: Annotated[str | None, Field(description="name of the model; default: the first offered")] = None
+    model: Annotated[str | None, Field(min_length=1, description="name of the model; default: the first offered")] = (
+        None
+    )
 
 
 class GenerateQuery(Query):
@@ -44,7 +47,12 @@ class GenerateQuery(Query):
     denoise: Annotated[bool | None, Field(description="take the denoising step; default: the model's")] = None
     attention_temperature: Annotated[
         float | None,
-        Field(gt=0, le=1, allow_inf_nan=False, description="of the null branch, for guidance without a class"),
+        Field(
+            ge=MIN_TEMPERATURE,
+            le=1,
+            allow_inf_nan=False,
+            description="of the null branch, for guidance without a class",
+        ),
     ] = None
 
     def request(self, facts: ModelFacts) -> GenerateRequest:

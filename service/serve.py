@@ -26,6 +26,7 @@ from service.supervisor import workers
 from worker.contract import Kind
 
 GRACE_S = 15
+ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 LOOK_INTERVAL_S = 0.2
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -43,7 +44,7 @@ def serve(settings: ServiceSettings, data_dir: Path | None, metrics_port: int) -
     """
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     check_port(settings.host, settings.port)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in ENDINGS:
         signal.signal(number, _leave)
     with ExitStack() as stack:
         if "redis_url" not in settings.model_fields_set:
@@ -104,5 +105,7 @@ def _all_live(models: Models) -> bool:
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Unwind, so that every block that started something stops it."""
+    """Unwind, so that every block that started something stops it; a second signal must not break that off."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
     raise SystemExit(0)

@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker.contract import model_name
+
 
 class ServiceSettings(BaseSettings):
     """Settings of `tarflow api` and `tarflow serve`."""
@@ -39,4 +41,4 @@ class ServiceSettings(BaseSettings):
     @property
     def model_names(self) -> tuple[str, ...]:
         """The names the models are served under: the last part of each path."""
-        return tuple(part.rstrip("/").rsplit("/", 1)[-1].removesuffix(".pth") for part in self.checkpoints)
+        return tuple(model_name(checkpoint) for checkpoint in self.checkpoints)

@@ -8,11 +8,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from model import CheckpointError
-from worker.contract import Kind
+from worker.contract import Kind, model_name
 from worker.engine import Engine
 from worker.errors import JobError
 from worker.offline import GenerateWish, generate_file, score_files
-from worker.process import model_name, run_worker
+from worker.process import run_worker
 from worker.settings import WorkerSettings
 
 

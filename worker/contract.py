@@ -15,6 +15,7 @@ MAX_IMAGES = 16
 MAX_FILES = 64
 MAX_GUIDANCE = 20.0
 MAX_SEED = 2**53 - 1
+MIN_TEMPERATURE = 0.01  # below it attention overflows float32
 NO_CLASS = -1
 MAX_NAMES = 20  # class names that an error message lists
 
@@ -80,7 +81,7 @@ class GenerateRequest(Frozen):
     n: Annotated[int, Field(ge=1, le=MAX_IMAGES)]
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
     denoise: bool
-    attention_temperature: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+    attention_temperature: Annotated[float, Field(ge=MIN_TEMPERATURE, le=1, allow_inf_nan=False)]
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -224,6 +225,11 @@ class ModelFacts(Frozen):
         named = f" or one of {', '.join(self.class_names[:MAX_NAMES])}" if self.class_names else ""
         more = f" and {len(self.class_names) - MAX_NAMES} more" if len(self.class_names) > MAX_NAMES else ""
         return f"give 0..{self.num_classes - 1}{named}{more}"
+
+
+def model_name(checkpoint: str) -> str:
+    """The name a checkpoint is served under: the last part of its path."""
+    return checkpoint.rstrip("/").rsplit("/", 1)[-1].removesuffix(".pth")
 
 
 def queue_name(kind: Kind, model: str) -> str:

@@ -18,6 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from worker.contract import model_name
 from worker.engine import Engine
 from worker.handlers import Handlers
 from worker.metrics import WorkerMetrics
@@ -57,11 +58,6 @@ def run_worker(settings: WorkerSettings) -> int:
     with presence(connect(settings.redis_url), worker.name, settings.kind, engine.facts()):
         worker.work(logging_level="WARNING")
     return 0 if worker.was_told_to_stop else 1
-
-
-def model_name(checkpoint: str) -> str:
-    """The name a checkpoint is served under: the last part of its path."""
-    return checkpoint.rstrip("/").rsplit("/", 1)[-1].removesuffix(".pth")
 
 
 def connect(url: str) -> Redis:

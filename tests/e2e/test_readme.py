@@ -15,7 +15,7 @@ README = Path(__file__).parents[2] / "README.md"
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 WRITTEN_PICTURE = re.compile(r"-o (\S+\.png)")
 # An answer other than a success is then an exit status, and the first command that has one ends the block.
-STRICT = 'curl() { command curl --fail-with-body --silent --show-error --max-time 90 "$@"; }\nset -euxo pipefail\n'
+STRICT = 'curl() { command curl --fail --silent --show-error --max-time 90 "$@"; }\nset -euxo pipefail\n'
 BLOCK_TIMEOUT_S = 300
 
 BLOCKS = [block for block in SHELL_BLOCK.findall(README.read_text()) if "curl" in block]

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from worker.contract import Kind
-from worker.process import model_name
+from worker.contract import Kind, model_name
 from worker.settings import WorkerSettings
 
 
