@@ -32,3 +32,13 @@ def test_nothing_is_left_when_it_ends_while_it_loads(launcher: Launcher, tiny: s
         program.process.wait(STOP_TIMEOUT_S)
     assert children
     until(lambda: have_ended(children), STOP_TIMEOUT_S)
+
+
+def test_nothing_is_left_when_an_impatient_user_interrupts_twice(launcher: Launcher, tiny: str) -> None:
+    with launcher.serving("--models", tiny) as site:
+        children = site.program.children()
+        for _ in range(3):
+            site.program.process.send_signal(signal.SIGINT)
+        site.program.process.wait(STOP_TIMEOUT_S)
+    assert children
+    until(lambda: have_ended(children), STOP_TIMEOUT_S)

@@ -1,12 +1,16 @@
 """Owns the laws of answering when something is missing: workers, Redis, or our own good sense."""
 
+import asyncio
 import json
 import time
 
 import httpx
 import pytest
 from redis import Redis
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
+from service.problems import FaultBarrier
 from tests.service.image_files import encoded, plain
 from tests.service.problem_answers import problem_of, retry_after_s
 from tests.service.stand_in import FACTS, StandIn
@@ -149,3 +153,17 @@ def test_a_job_that_holds_no_request_is_a_fault_of_ours(api: httpx.Client, redis
     job = api.post("/generate", headers={"Prefer": "respond-async"}).headers["X-Job-Id"]
     redis.hset(f"rq:job:{job}", "data", json.dumps(["generate", None, ["a secret of ours"], {}]))
     assert "secret" not in problem_of(api.get(f"/jobs/{job}"), 500)["detail"]
+
+
+def test_a_client_that_hangs_up_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async def reads_on(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise ClientDisconnect
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is read from a client that is gone")
+
+    async def send(_message: Message) -> None:
+        raise AssertionError("nothing is sent to a client that is gone")
+
+    asyncio.run(FaultBarrier(reads_on)({"type": "http", "method": "POST", "path": "/score"}, receive, send))
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -30,7 +30,7 @@ from worker.contract import Kind, queue_name
         ("seed=9007199254740992", "seed", "less than or equal to 9007199254740991"),
         ("seed=1.5", "seed", "integer"),
         ("denoise=maybe", "denoise", "boolean"),
-        ("attention_temperature=0", "attention_temperature", "greater than 0"),
+        ("attention_temperature=0", "attention_temperature", "greater than or equal to 0.01"),
         ("attention_temperature=1.1", "attention_temperature", "less than or equal to 1"),
         ("clas=7", "clas", "unknown"),
         ("class_=7", "class_", "unknown"),

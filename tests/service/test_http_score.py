@@ -63,7 +63,7 @@ def test_the_class_is_answered_by_number_and_name(wanted: str, score: Ask) -> No
 
 def test_an_unknown_class_is_told_the_range_and_the_names(api: httpx.Client) -> None:
     message = fields_of(api.post("/score?class=eleven", content=GREY, headers=PNG_TYPE))["query class"]
-    assert message == f"'eleven' is no class of digits: give 0..9 or one of {', '.join(DIGITS)}"
+    assert message == f"'eleven' is no class of digits: give 0..9 or one of {', '.join(DIGITS)}, or all"
 
 
 def test_all_classes_are_answered_with_their_posteriors(score: Ask) -> None:
