@@ -15,7 +15,7 @@ MAX_IMAGES = 16
 MAX_FILES = 64
 MAX_GUIDANCE = 20.0
 MAX_SEED = 2**53 - 1
-MIN_TEMPERATURE = 0.01  # below it attention overflows float32
+MIN_TEMPERATURE = 0.01  # tiny ones are 0, or overflow, in float32
 NO_CLASS = -1
 MAX_NAMES = 20  # class names that an error message lists
 

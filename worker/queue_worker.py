@@ -43,11 +43,11 @@ class QueueWorker(SimpleWorker):
 
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         """Run one job with what this worker allows."""
-        assert_served(job).allowed = self.allowed
+        as_served(job).allowed = self.allowed
         return super().perform_job(job, queue, execution)
 
 
-def assert_served(job: Job) -> ServedJob:
+def as_served(job: Job) -> ServedJob:
     """The job as ours; RQ makes every job of the class it was told."""
     if not isinstance(job, ServedJob):
         raise TypeError(f"job {job.id} is a {type(job).__name__}")
