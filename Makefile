@@ -18,7 +18,12 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python -m benchmarks.sampling --device $(DEVICE)
+	mkdir -p build
+	$(BIN)/python -m benchmarks.sampling --device $(DEVICE) --json build/sampling-$(DEVICE).json
+	$(BIN)/python -m benchmarks.scoring --device $(DEVICE) --json build/scoring-$(DEVICE).json
+ifeq ($(DEVICE),cuda)
+	$(BIN)/python -m benchmarks.roofline --device $(DEVICE) --json build/roofline-$(DEVICE).json
+endif
 
 setup: .venv/installed
 

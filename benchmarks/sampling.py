@@ -1,103 +1,124 @@
-"""How long sampling takes: our sampler beside the textbook loop, on the same noise in the same run.
+"""How long sampling takes: every way beside the textbook loop, on the same noise in the same run.
 
-Owns the cases, the clock and the table. Knows nothing of how either samples.
+Owns the cases, their table and how far the pictures are apart. Knows nothing of how any way samples.
 
     python -m benchmarks.sampling [--checkpoint NAME] [--device cpu] [--json FILE]
 """
 
 import argparse
+import copy
 import json
 import os
 import platform
-import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from benchmarks.clock import medians_ms
 from benchmarks.textbook import textbook_sample
-from model import TarFlow, load, sample
+from model import Sampler, TarFlow, load, sample
 from model.device import find_device
+from model.pixels import to_pixels
+from model.sampler import Method
 
-COLUMNS = "batch  guidance  textbook ms  sequential ms  ratio  max abs error"
+Precision = Literal["float32", "bf16"]
+METHODS: tuple[Method, ...] = ("sequential", "parallel", "auto")
+COLUMNS = "precision  batch  guidance  way         ms       ratio  max abs error  same pixels"
 
 
 @dataclass(frozen=True)
-class Case:
-    """Medians of one batch size and guidance, and how far the two results are apart."""
+class Timing:
+    """One way through one batch.
 
+    `ratio` is to the textbook loop of the same precision. Errors are against the textbook loop in
+    float32: the largest difference, images unclipped, and the share of 8-bit pixels that are the same.
+    """
+
+    precision: Precision
     batch: int
     guidance: float
-    textbook_ms: float
-    sequential_ms: float
+    way: str
+    median_ms: float
+    ratio: float
     max_abs_error: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster ours is."""
-        return self.textbook_ms / self.sequential_ms
+    same_pixels: float
 
     def line(self) -> str:
-        """The case as a row of the table."""
+        """The timing as a row of the table."""
         return (
-            f"{self.batch:>5}  {self.guidance:>8g}  {self.textbook_ms:>11.1f}  {self.sequential_ms:>13.1f}"
-            f"  {self.ratio:>5.2f}  {self.max_abs_error:>13.1e}"
+            f"{self.precision:<9}  {self.batch:>5}  {self.guidance:>8g}  {self.way:<10}  {self.median_ms:>7.1f}"
+            f"  {self.ratio:>5.2f}  {self.max_abs_error:>13.1e}  {self.same_pixels:>11.4%}"
         )
 
 
-def median_ms(work: Callable[[], Tensor], device: torch.device, repeats: int, threads: int) -> float:
-    """Median time of `work` after one run to warm up, the device drained each time."""
-    torch.set_num_threads(threads)
-    times = []
-    for _ in range(repeats + 1):
-        started_s = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append((time.perf_counter() - started_s) * 1e3)
-    return statistics.median(times[1:])
+def in_precision(flow: TarFlow, precision: Precision) -> TarFlow:
+    """The flow, or a copy whose networks compute in bf16; latents stay float32."""
+    if precision == "float32":
+        return flow
+    flow = copy.deepcopy(flow)
+    for block in flow.blocks:
+        block.to(torch.bfloat16)
+    return flow
 
 
-def measure(flow: TarFlow, device: torch.device, batch: int, guidance: float, repeats: int) -> Case:
-    """Time both samplers; the textbook on torch's own number of threads, ours on one, as the workers run it."""
-    config = flow.config
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(batch, config.patches, config.patch_dims, generator=generator).to(device)
+def measure(
+    reference: TarFlow, flow: TarFlow, sampler: Sampler, precision: Precision, batch: int, guidance: float, repeats: int
+) -> list[Timing]:  # fmt: skip
+    """Time the textbook loop on all cores, and every method as a worker runs it."""
+    config, device = flow.config, flow.var.device
+    noise = torch.randn(batch, config.patches, config.patch_dims, generator=torch.Generator().manual_seed(0)).to(device)
     labels = (torch.arange(batch) % config.num_classes).to(device) if config.num_classes else None
 
-    def textbook() -> Tensor:
+    def textbook(flow: TarFlow = flow) -> Tensor:
+        torch.set_num_threads(os.cpu_count() or 1)
         return textbook_sample(flow, noise, labels, guidance)
 
-    def sequential() -> Tensor:
-        return sample(flow, noise, labels, guidance, method="sequential")
+    def ours(method: Method) -> Tensor:
+        torch.set_num_threads(1)
+        return sample(flow, noise, labels, guidance, method=method, sampler=sampler)
 
-    return Case(
-        batch=batch,
-        guidance=guidance,
-        textbook_ms=median_ms(textbook, device, repeats, threads=os.cpu_count() or 1),
-        sequential_ms=median_ms(sequential, device, repeats, threads=1),
-        max_abs_error=float((textbook() - sequential()).abs().max()),
-    )
+    ways: dict[str, Callable[[], Tensor]] = {"textbook": textbook, **{name: partial(ours, name) for name in METHODS}}
+    expected = textbook(reference)
+    times = medians_ms(ways, device, repeats)
+    return [
+        Timing(
+            precision=precision,
+            batch=batch,
+            guidance=guidance,
+            way=name,
+            median_ms=times[name],
+            ratio=times["textbook"] / times[name],
+            max_abs_error=float((way() - expected).abs().max()),
+            same_pixels=float((to_pixels(way(), config) == to_pixels(expected, config)).double().mean()),
+        )
+        for name, way in ways.items()
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure every case and print the table."""
     parsed = _parser().parse_args(arguments)
     device = find_device(parsed.device)
-    flow = load(parsed.checkpoint, device)
+    reference = load(parsed.checkpoint, device)
     print(f"{parsed.checkpoint} on {device}, {os.cpu_count()} cores, torch {torch.__version__}, {platform.machine()}")
     print(COLUMNS)
-    cases = []
-    for batch in parsed.batch:
-        for guidance in parsed.guidance:
-            cases.append(measure(flow, device, batch, guidance, parsed.repeats))
-            print(cases[-1].line(), flush=True)
+    timings: list[Timing] = []
+    for precision in parsed.precision or (("float32", "bf16") if device.type == "cuda" else ("float32",)):
+        flow = in_precision(reference, precision)
+        torch.set_num_threads(1)
+        sampler = Sampler.prepare(flow, threads=os.cpu_count() or 1).calibrated()
+        for batch in parsed.batch:
+            for guidance in parsed.guidance:
+                timings += measure(reference, flow, sampler, precision, batch, guidance, parsed.repeats)
+                print("\n".join(timing.line() for timing in timings[-len(METHODS) - 1 :]), flush=True)
     if parsed.json:
-        parsed.json.write_text(json.dumps([asdict(case) for case in cases], indent=2) + "\n")
+        parsed.json.write_text(json.dumps([asdict(timing) for timing in timings], indent=2) + "\n")
     return 0
 
 
@@ -107,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 16, 32], help="batch sizes")
     parser.add_argument("--guidance", type=float, nargs="+", default=[0.0, 2.0], help="weights")
+    parser.add_argument("--precision", nargs="+", choices=("float32", "bf16"), help="default: both on a GPU")
     parser.add_argument("--repeats", type=int, default=5, help="timed runs of each (%(default)s)")
     parser.add_argument("--json", type=Path, help="file for the figures")
     return parser

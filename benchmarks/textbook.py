@@ -45,7 +45,7 @@ def _predict(
     block: FlowBlock, patch: Tensor, class_vectors: Tensor | None, step: int, cache: Cache
 ) -> tuple[Tensor, Tensor]:
     """Log-scale and shift, each (N, D), of the patch after `step`."""
-    hidden = block.proj_in(patch) + block.positions()[step]
+    hidden = block.proj_in(patch.to(block.proj_in.weight.dtype)) + block.positions()[step]
     if class_vectors is not None:
         hidden = hidden + class_vectors
     for index, layer in enumerate(block.attn_blocks):

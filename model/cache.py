@@ -29,7 +29,8 @@ class KeyValueCache:
         return cls(like.new_empty(shape), like.new_empty(shape))
 
     def extend(self, layer: int, position: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write one patch's key and value, each (rows, heads, 1, head_dim), and return all up to it."""
-        self.keys[layer, :, :, position : position + 1] = key
-        self.values[layer, :, :, position : position + 1] = value
-        return self.keys[layer, :, :, : position + 1], self.values[layer, :, :, : position + 1]
+        """Write the keys and values of L patches from `position`, each (rows, heads, L, head_dim); all up to them."""
+        end = position + key.shape[2]
+        self.keys[layer, :, :, position:end] = key
+        self.values[layer, :, :, position:end] = value
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]

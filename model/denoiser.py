@@ -1,12 +1,17 @@
 """The score-based denoising step after sampling.
 
-Owns Tweedie's formula on a flow's exact score. Knows nothing of sampling.
+Owns Tweedie's formula on a flow's exact score, and how many images take it at once. Knows nothing
+of sampling.
 """
 
 import torch
 from torch import Tensor
 
 from model.flow import TarFlow
+from model.memory import score_bytes
+
+# What the activations of the images that are denoised at once may take.
+CHUNK_BYTES = 1 << 30
 
 
 def denoise(flow: TarFlow, images: Tensor, labels: Tensor | None = None, noise_std: float | None = None) -> Tensor:
@@ -19,7 +24,8 @@ def denoise(flow: TarFlow, images: Tensor, labels: Tensor | None = None, noise_s
         noise_std: Of the noise to take away; default the flow's own.
 
     Returns:
-        (N, C, H, W). A row depends on that row alone.
+        (N, C, H, W). A row depends on that row alone. However many there are, about 1 GiB of activations
+        is kept: images are taken in chunks, and where one alone needs more, recomputed block by block.
 
     Raises:
         ValueError: A wrong shape or class, or no noise_std given for a flow that was not
@@ -33,7 +39,19 @@ def denoise(flow: TarFlow, images: Tensor, labels: Tensor | None = None, noise_s
         noise_std = flow.config.noise_std
     if not 0 <= noise_std < float("inf"):
         raise ValueError(f"noise_std must be finite and at least 0, got {noise_std}")
+    flow.check_labels(labels, len(images))
+    each = score_bytes(flow.config, 1, images.element_size())
+    chunks = torch.arange(len(images), device=images.device).split(max(1, CHUNK_BYTES // each))
+    scores = [
+        _score(flow, images[chunk], None if labels is None else labels[chunk], recompute=each > CHUNK_BYTES)
+        for chunk in chunks
+    ]
+    return images.detach() + noise_std**2 * torch.cat(scores)
+
+
+def _score(flow: TarFlow, images: Tensor, labels: Tensor | None, recompute: bool) -> Tensor:
+    """grad_x log p(x), (N, C, H, W)."""
     with torch.enable_grad():
         leaf = images.detach().requires_grad_(True)
-        (score,) = torch.autograd.grad(flow.standard_log_prob(leaf, labels).sum(), leaf)
-    return leaf.detach() + noise_std**2 * score
+        (score,) = torch.autograd.grad(flow.standard_log_prob(leaf, labels, recompute).sum(), leaf)
+    return score

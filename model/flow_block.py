@@ -72,8 +72,7 @@ class FlowBlock(nn.Module):
 
     def conditioners(self, patches: Tensor, class_vectors: Tensor | None, query_scale: Tensor | None = None) -> Tensor:
         """Output (rows, L, D or 2D) for the patches after each of the first L, (rows, L, D), in the block's order."""
-        hidden = self.proj_in(patches) + self.positions()[: patches.shape[1]]
-        hidden = hidden if class_vectors is None else hidden + class_vectors
+        hidden = self._embed(patches, self.positions()[: patches.shape[1]], class_vectors)
         for layer in self.attn_blocks:
             hidden = layer(hidden, query_scale)
         return self.proj_out(hidden)
@@ -89,17 +88,21 @@ class FlowBlock(nn.Module):
         log_abs_det = nn.functional.pad(-log_scale.sum(dim=2), (1, 0))
         return self.orient(latents), self.orient(log_abs_det)
 
-    def step(
+    def extend(
         self,
-        patch: Tensor,
+        patches: Tensor,
         class_vectors: Tensor | None,
         position: int,
         cache: KeyValueCache,
         query_scale: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Log-scale and shift, each (rows, D), of the patch after `position`, whose patch (rows, D) is given."""
-        hidden = self.proj_in(patch).unsqueeze(1) + self.positions()[position]
-        hidden = hidden if class_vectors is None else hidden + class_vectors
+        """Log-scale and shift (rows, L, D) of the patches after each of those from `position` on, (rows, L, D)."""
+        hidden = self._embed(patches, self.positions()[position : position + patches.shape[1]], class_vectors)
         for index, layer in enumerate(self.attn_blocks):
-            hidden = layer.step(hidden, index, position, cache, query_scale)
-        return self.affine(self.proj_out(hidden).squeeze(1))
+            hidden = layer.extend(hidden, index, position, cache, query_scale)
+        return self.affine(self.proj_out(hidden))
+
+    def _embed(self, patches: Tensor, positions: Tensor, class_vectors: Tensor | None) -> Tensor:
+        """Hidden states (rows, L, channels) of patches (rows, L, D), in the dtype of the weights."""
+        hidden = self.proj_in(patches.to(self.proj_in.weight.dtype)) + positions
+        return hidden if class_vectors is None else hidden + class_vectors

@@ -20,7 +20,7 @@ class Guidance:
     Attributes:
         weight: (N,) weights, 0 = plain sampling.
         guide: Which of the affine parts are guided.
-        annealed: Weight (i + 1) / (T - 1) * w at step i of each block instead of w throughout.
+        annealed: Let the weight grow linearly within each block, to w at its end, instead of w throughout.
         rule: `linear` extrapolation (arXiv 2412.06329), or `corrected` (arXiv 2506.06276,
             section 3.4), which stays stable at large weights.
 
@@ -40,10 +40,13 @@ class Guidance:
             raise ValueError(f"rule must be one of {get_args(Rule)}, got {self.rule!r}")
 
     def combine(
-        self, conditional: tuple[Tensor, Tensor], null: tuple[Tensor, Tensor], step: int, steps: int
+        self, conditional: tuple[Tensor, Tensor], null: tuple[Tensor, Tensor], progress: float | Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Guided (log-scale, shift) from the two predictions, each a pair of (N, D), at step of steps."""
-        weight = self.weight.unsqueeze(1) * ((step + 1) / steps if self.annealed else 1.0)
+        """Guided (log-scale, shift) from the two predictions, each a pair of (N, L, D).
+
+        `progress` is (i + 1) / (T - 1) for the patch predicted at step i: a number, or (L, 1) for L patches.
+        """
+        weight = self.weight.view(-1, 1, 1) * (progress if self.annealed else 1.0)
         rule = _corrected if self.rule == "corrected" else _linear
         log_scale, shift = rule(conditional, null, weight)
         return (

@@ -1,35 +1,87 @@
-"""Latents to images: the flow inverted patch by patch, with guidance.
+"""Latents to images: the flow inverted block by block, with guidance.
 
-Owns the rows of a sampling batch: every request row, then a null row for each guided one.
-Knows nothing of seeds, requests or pixels as bytes.
+Owns the way through the blocks, by method and plan, and the checks on what enters. Knows nothing
+of seeds, requests or pixels as bytes.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor
 
-from model.cache import KeyValueCache
 from model.flow import TarFlow
-from model.flow_block import FlowBlock
+from model.fused import Fused, load_kernel
+from model.graphed import Graphed
 from model.guidance import Guidance, Part, Rule
+from model.plan import Plan, calibrate
+from model.rounds import Rounds
+from model.rows import Rows
+from model.stepwise import Inverter, Stepwise
 
-Method = Literal["auto", "sequential"]
+Method = Literal["auto", "sequential", "parallel"]
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """What each row of the network's batch is: N request rows, then the null rows of `guided`."""
+class Sampler:
+    """A flow made ready to be sampled many times: weights in the order they are read, graphs, a plan.
 
-    labels: Tensor | None
-    guided: Tensor
-    guidance: Guidance
-    query_scale: Tensor | None
+    It holds a copy of the weights: a flow that is trained on needs a new one.
 
-    def __len__(self) -> int:
-        return len(self.guidance.weight) + len(self.guided)
+    Attributes:
+        flow: The flow.
+        exact: The serial way, the fastest there is on its device.
+        rounds: The parallel way, whose every result is checked and else replaced by the exact one.
+        plan: Where `auto` takes which.
+    """
+
+    flow: TarFlow
+    exact: Inverter
+    rounds: Inverter
+    plan: Plan
+
+    @classmethod
+    def prepare(cls, flow: TarFlow, threads: int | None = None) -> Self:
+        """Choose the exact way for the flow's device and dtype.
+
+        Args:
+            flow: The flow.
+            threads: That share a batch on a CPU; default torch's own number.
+        """
+        exact = _exact(flow, threads or torch.get_num_threads())
+        return cls(flow, exact, Rounds(flow, exact), Plan())
+
+    def calibrated(self) -> Self:
+        """With a plan measured on this machine; until then `auto` is `sequential`."""
+        return replace(self, plan=calibrate(self.flow, self.exact, self.rounds))
+
+    @property
+    def rows_are_independent(self) -> bool:
+        """Whether a picture is the same to the last bit in a batch of any size."""
+        return isinstance(self.exact, Fused)
+
+    @torch.no_grad()
+    def walk(self, noise: Tensor, rows: Rows, method: Method = "auto") -> Iterator[Tensor]:
+        """Iterate over the image after each flow block, the noise first; arguments are trusted."""
+        yield self.flow.unpatchify(noise)
+        patches = noise * self.flow.var.sqrt()
+        for index in reversed(range(self.flow.config.blocks)):
+            block = self.flow.blocks[index]
+            rounds = method == "parallel" or (method == "auto" and self.plan.pays(index, len(rows)))
+            inverter = self.rounds if rounds else self.exact
+            patches = block.orient(inverter.invert(index, block.orient(patches), rows))
+            yield self.flow.unpatchify(patches)
+
+
+def _exact(flow: TarFlow, threads: int) -> Inverter:
+    if flow.var.is_cuda:
+        return Graphed(flow)
+    if flow.var.device.type == "cpu" and flow.blocks[0].pos_embed.dtype == torch.float32:
+        kernel = load_kernel()
+        if kernel is not None:
+            return Fused(flow, kernel, threads)
+    return Stepwise(flow)
 
 
 def sample(
@@ -42,6 +94,7 @@ def sample(
     attention_temperature: float | Tensor = 1.0,
     method: Method = "auto",
     rule: Rule = "linear",
+    sampler: Sampler | None = None,
 ) -> Tensor:
     """Images (N, C, H, W), unclipped, made from noise (N, T, D): with guidance 0, x with flow(x) = noise * sqrt(var).
 
@@ -54,13 +107,17 @@ def sample(
         annealed: Let the weight grow linearly within each block.
         attention_temperature: Divides the null branch's attention logits, in (0, 1], one for all or (N,).
             What makes guidance work without a class (arXiv 2412.06329, section 3.4).
-        method: `sequential` is exact; `auto` picks the fastest.
+        method: `sequential` is exact. `parallel` inverts whole blocks in rounds; each result is checked, and
+            comes from the exact way where it fails (`model.rounds`). `auto` goes by the sampler's plan.
         rule: `linear` or `corrected` guidance; see `model.guidance`.
+        sampler: `Sampler.prepare(flow)`, to sample often; without one, it is prepared for this call.
 
     Raises:
         ValueError: A wrong shape, class, weight, temperature or method; the message names it.
     """
-    *_, images = trajectory(flow, noise, labels, guidance, guide, annealed, attention_temperature, method, rule)
+    *_, images = trajectory(
+        flow, noise, labels, guidance, guide, annealed, attention_temperature, method, rule, sampler
+    )
     return images
 
 
@@ -74,6 +131,7 @@ def trajectory(
     attention_temperature: float | Tensor = 1.0,
     method: Method = "auto",
     rule: Rule = "linear",
+    sampler: Sampler | None = None,
 ) -> Iterator[Tensor]:
     """Iterate over the image (N, C, H, W) after each flow block, the noise first: blocks + 1 of them; see `sample`."""
     if method not in get_args(Method):
@@ -82,57 +140,8 @@ def trajectory(
     flow.check_labels(labels, len(noise))
     weight = _per_row("guidance", guidance, noise, low=0.0)
     temperature = _per_row("attention_temperature", attention_temperature, noise, low=0.0, high=1.0, open_low=True)
-    rows = _arrange(labels, Guidance(weight, guide, annealed, rule), temperature)
-    cache = KeyValueCache.allocate(flow.config, len(rows), like=noise)
-    return _walk(flow, noise, rows, cache)
-
-
-@torch.no_grad()
-def _walk(flow: TarFlow, noise: Tensor, rows: _Rows, cache: KeyValueCache) -> Iterator[Tensor]:
-    yield flow.unpatchify(noise)
-    patches = noise * flow.var.sqrt()
-    for block in reversed(flow.blocks):
-        patches = _invert(block, patches, rows, cache)
-        yield flow.unpatchify(patches)
-
-
-def _invert(block: FlowBlock, latents: Tensor, rows: _Rows, cache: KeyValueCache) -> Tensor:
-    """Patches x (N, T, D) with block(x) = latents, one patch after the other; equation (5)."""
-    ordered = block.orient(latents)
-    patches, steps = ordered.clone(), ordered.shape[1] - 1
-    class_vectors = block.class_vectors(rows.labels, len(rows))
-    for step in range(steps):
-        current = patches[:, step]
-        if len(rows.guided):
-            current = torch.cat([current, current[rows.guided]])
-        log_scale, shift = block.step(current, class_vectors, step, cache, rows.query_scale)
-        log_scale, shift = _guide(rows, log_scale, shift, step, steps)
-        patches[:, step + 1] = ordered[:, step + 1] * log_scale.exp() + shift
-    return block.orient(patches)
-
-
-def _guide(rows: _Rows, log_scale: Tensor, shift: Tensor, step: int, steps: int) -> tuple[Tensor, Tensor]:
-    """Fold the null rows into the request rows they belong to."""
-    if not len(rows.guided):
-        return log_scale, shift
-    count = len(rows.guidance.weight)
-    conditional = log_scale[:count], shift[:count]
-    null = conditional[0].clone(), conditional[1].clone()
-    null[0][rows.guided], null[1][rows.guided] = log_scale[count:], shift[count:]
-    return rows.guidance.combine(conditional, null, step, steps)
-
-
-def _arrange(labels: Tensor | None, guidance: Guidance, temperature: Tensor) -> _Rows:
-    """Give every row that guidance can move a null row: no class, attention at its temperature."""
-    weight = guidance.weight
-    movable = temperature != 1 if labels is None else (labels >= 0) | (temperature != 1)
-    guided = torch.nonzero((weight != 0) & movable).flatten()
-    if labels is not None:
-        labels = torch.cat([labels, labels.new_full((len(guided),), -1)])
-    query_scale = None
-    if bool((temperature[guided] != 1).any()):
-        query_scale = torch.cat([torch.ones_like(temperature), 1 / temperature[guided]]).view(-1, 1, 1, 1)
-    return _Rows(labels, guided, guidance, query_scale)
+    rows = Rows.arrange(labels, Guidance(weight, guide, annealed, rule), temperature)
+    return (sampler or Sampler.prepare(flow)).walk(noise, rows, method)
 
 
 def _check_noise(flow: TarFlow, noise: Tensor) -> None:

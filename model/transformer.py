@@ -4,6 +4,7 @@ Owns attention and the feed-forward network, and their tensor names in a publish
 state dict. Knows nothing of flows, patches or classes.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,29 +23,33 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
 
-    def _query_key_value(self, hidden: Tensor, query_scale: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, hidden: Tensor, query_scale: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Project (rows, length, channels) to queries, keys and values (rows, heads, length, head_dim)."""
         rows, length, channels = hidden.shape
         split = self.qkv(self.norm(hidden)).view(rows, length, 3, channels // self.head_dim, self.head_dim)
         query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
         return (query if query_scale is None else query * query_scale), key, value
 
-    def _project(self, heads: Tensor) -> Tensor:
+    def join(self, heads: Tensor) -> Tensor:
         """Join heads (rows, heads, length, head_dim) and project to (rows, length, channels)."""
         return self.proj(heads.transpose(1, 2).flatten(2))
 
     def forward(self, hidden: Tensor, query_scale: Tensor | None = None) -> Tensor:
         """Attend causally over whole sequences (rows, length, channels)."""
-        query, key, value = self._query_key_value(hidden, query_scale)
-        return self._project(F.scaled_dot_product_attention(query, key, value, is_causal=True))
+        query, key, value = self.project(hidden, query_scale)
+        return self.join(F.scaled_dot_product_attention(query, key, value, is_causal=True))
 
-    def step(
+    def extend(
         self, hidden: Tensor, layer: int, position: int, cache: KeyValueCache, query_scale: Tensor | None
     ) -> Tensor:
-        """Attend from one patch (rows, 1, channels) to itself and the cached ones before it."""
-        query, key, value = self._query_key_value(hidden, query_scale)
+        """Attend causally from the patches from `position` on, (rows, L, channels), to them and the cached ones."""
+        query, key, value = self.project(hidden, query_scale)
         keys, values = cache.extend(layer, position, key, value)
-        return self._project(F.scaled_dot_product_attention(query, keys, values))
+        length, mask = hidden.shape[1], None
+        if position and length > 1:
+            mask = hidden.new_ones(length, position + length, dtype=torch.bool).tril(position)
+        causal = not position and length > 1
+        return self.join(F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=causal))
 
 
 class FeedForward(nn.Module):
@@ -79,9 +84,9 @@ class TransformerLayer(nn.Module):
         hidden = hidden + self.attention(hidden, query_scale)
         return hidden + self.mlp(hidden)
 
-    def step(
+    def extend(
         self, hidden: Tensor, layer: int, position: int, cache: KeyValueCache, query_scale: Tensor | None
     ) -> Tensor:
-        """Transform the patch at `position`, (rows, 1, channels), given the cached ones before it."""
-        hidden = hidden + self.attention.step(hidden, layer, position, cache, query_scale)
+        """Transform the patches from `position` on, (rows, L, channels), given the cached ones before them."""
+        hidden = hidden + self.attention.extend(hidden, layer, position, cache, query_scale)
         return hidden + self.mlp(hidden)

@@ -6,7 +6,7 @@ Redis or image files.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model import TarFlow, denoise, load, sample
+from model import Sampler, TarFlow, denoise, load, sample
 from model.card import Card
 from model.checkpoint import load_card
 from model.device import find_device
@@ -31,9 +31,10 @@ from worker.contract import (
     ScoreResult,
 )
 from worker.errors import ModelChanged, NonFiniteSample
+from worker.halving import in_halves
 
-# Matrix kernels for fewer rows round differently: with at least this many, an image is the
-# same to the last bit however many share its batch (measured with AVX-512 on one thread).
+# torch's matrix kernels for fewer rows round differently: with at least this many, an image is
+# the same to the last bit however many share its batch (measured with AVX-512 on one thread).
 FEWEST_ROWS = 16
 SCORE_CHUNK = 64
 
@@ -63,13 +64,14 @@ class _Rows:
 
 @dataclass(frozen=True)
 class Engine:
-    """One model on one device."""
+    """One model on one device; `sampler` is what it samples with, None = made anew for each batch."""
 
     name: str
     flow: TarFlow
     card: Card
     digest: str
     device: torch.device
+    sampler: Sampler | None = None
 
     @classmethod
     def start(cls, name: str, checkpoint: str, device: str) -> Self:
@@ -82,6 +84,10 @@ class Engine:
         found = find_device(device)
         card = load_card(checkpoint)
         return cls(name, load(checkpoint, found), card, card.digest, found)
+
+    def warmed_up(self, threads: int) -> Self:
+        """With a sampler that is compiled and calibrated and shares a batch among `threads` of a CPU."""
+        return replace(self, sampler=Sampler.prepare(self.flow, threads).calibrated())
 
     def facts(self) -> ModelFacts:
         """What the service needs to know of the model."""
@@ -147,13 +153,15 @@ class Engine:
         """
         self.check_digest(request.model_digest)
         label = NO_CLASS if request.class_index == "all" else request.class_index
-        scores: list[ImageScore] = []
-        for chunk in pixels.split(SCORE_CHUNK):
-            images = to_images(chunk.to(self.device), self.flow.config)
+
+        def score(chunk: Tensor) -> list[ImageScore]:
+            images = to_images(pixels[chunk].to(self.device), self.flow.config)
             parts = zip(*self._likelihood(images, label), strict=True)
             by_class = self._by_class(images) if request.class_index == "all" else [[]] * len(images)
-            scores += [self._image_score(*part, by_class=each) for part, each in zip(parts, by_class, strict=True)]
-        return ScoreResult(scores=tuple(scores))
+            return [self._image_score(*part, by_class=each) for part, each in zip(parts, by_class, strict=True)]
+
+        chunks = torch.arange(len(pixels)).split(SCORE_CHUNK)
+        return ScoreResult(scores=tuple(each for chunk in chunks for part in in_halves(score, chunk) for each in part))
 
     @torch.no_grad()
     def _likelihood(self, images: Tensor, label: int) -> tuple[list[float], list[float]]:
@@ -197,26 +205,37 @@ class Engine:
         )
 
     def _images(self, rows: _Rows, rule: Rule) -> Tensor:
-        """Images (N, C, H, W) of the rows, sampled and denoised."""
-        count = len(rows.labels)
-        padded = rows.select(torch.arange(max(count, FEWEST_ROWS), device=self.device).clamp(max=count - 1))
-        padded.guidance[count:] = 0  # a copy; guided, they would cost null rows too
-        labels = padded.labels if self.flow.config.num_classes else None
+        """Images (N, C, H, W) of the rows, sampled and denoised, in as few parts as memory allows."""
+        index = torch.arange(len(rows.labels), device=self.device)
+        return torch.cat(in_halves(lambda part: self._images_at_once(rows.select(part), rule), index))
+
+    def _images_at_once(self, rows: _Rows, rule: Rule) -> Tensor:
+        count, sampler = len(rows.labels), self.sampler or Sampler.prepare(self.flow)
+        padded = self._pad(rows, 1 if sampler.rows_are_independent else FEWEST_ROWS)
         images = sample(
             self.flow,
             padded.noise,
-            labels,
+            padded.labels if self.flow.config.num_classes else None,
             padded.guidance,
             attention_temperature=padded.temperature,
             annealed=self.card.sampling.annealed,
             rule=rule,
+            sampler=sampler,
         )
-        if bool(rows.denoise.any()):
-            # Here the rows are patches, so that fewer images are enough.
-            enough = max(count, math.ceil(FEWEST_ROWS / (self.flow.config.patches - 1)))
-            images, labels = images[:enough], None if labels is None else labels[:enough]
-            images = torch.where(padded.denoise[:enough].view(-1, 1, 1, 1), denoise(self.flow, images, labels), images)
-        return images[:count]
+        if not bool(rows.denoise.any()):
+            return images[:count]
+        # Here the rows of the matrices are patches, so that fewer images are enough.
+        padded = self._pad(rows, math.ceil(FEWEST_ROWS / (self.flow.config.patches - 1)))
+        images = torch.cat([images[:count], images[:1].expand(len(padded.labels) - count, -1, -1, -1)])
+        clean = denoise(self.flow, images, padded.labels if self.flow.config.num_classes else None)
+        return torch.where(rows.denoise.view(-1, 1, 1, 1), clean[:count], images[:count])
+
+    def _pad(self, rows: _Rows, fewest: int) -> _Rows:
+        """At least `fewest` rows; those beyond the given ones repeat the last, without guidance."""
+        count = len(rows.labels)
+        padded = rows.select(torch.arange(max(count, fewest), device=self.device).clamp(max=count - 1))
+        padded.guidance[count:] = 0  # a copy; guided, they would cost null rows too
+        return padded
 
 
 def _noise(seed: int, shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ job holds.
 """
 
 import logging
+import os
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from worker.contract import model_name
+from worker.contract import Kind, model_name
 from worker.engine import Engine
 from worker.handlers import Handlers
 from worker.metrics import WorkerMetrics
@@ -43,10 +44,12 @@ def run_worker(settings: WorkerSettings) -> int:
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
-    # Sampling is thousands of tiny steps, slower on several threads than on one.
+    # What torch computes is bit-identical in any batch on one thread; the sampler has threads of its own.
     torch.set_num_threads(1)
     checkpoint = settings.models.split(",")[0].strip()
     engine = Engine.start(model_name(checkpoint), checkpoint, settings.device)
+    if settings.kind is Kind.GENERATE:
+        engine = engine.warmed_up(settings.threads or available_cores())
     metrics = WorkerMetrics()
     metrics.model_info.labels(engine.name, engine.digest, str(engine.device), "float32").set(1)
     _serve_metrics(metrics, settings.metrics_port)
@@ -58,6 +61,11 @@ def run_worker(settings: WorkerSettings) -> int:
     with presence(connect(settings.redis_url), worker.name, settings.kind, engine.facts()):
         worker.work(logging_level="WARNING")
     return 0 if worker.was_told_to_stop else 1
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def connect(url: str) -> Redis:

@@ -22,5 +22,6 @@ class WorkerSettings(BaseSettings):
         str, NoDecode, Field(description="checkpoint names or paths, comma-separated; the first is served")
     ] = "mnist-28"
     device: Annotated[str, Field(description="auto, cpu, cuda or cuda:N")] = "auto"
+    threads: Annotated[int, Field(ge=0, description="CPU threads that share a batch of pictures; 0 = one a core")] = 0
     result_ttl_s: Annotated[int, Field(ge=1, description="seconds a result is kept")] = 3600
     metrics_port: Annotated[int, Field(ge=0, le=65535, description="port of the worker's metrics; 0 = none")] = 9100

@@ -16,15 +16,15 @@ RULES: list[Rule] = ["linear", "corrected"]
 
 @pytest.fixture
 def conditional() -> Prediction:
-    """Log-scale and shift of three rows of forty values, under a class."""
-    log_scale, shift = torch.randn(2, 3, 40, dtype=torch.float64)
+    """Log-scale and shift of three rows of five patches of eight values, under a class."""
+    log_scale, shift = torch.randn(2, 3, 5, 8, dtype=torch.float64)
     return log_scale, shift
 
 
 @pytest.fixture
 def null() -> Prediction:
     """The same under no class."""
-    log_scale, shift = torch.randn(2, 3, 40, dtype=torch.float64)
+    log_scale, shift = torch.randn(2, 3, 5, 8, dtype=torch.float64)
     return log_scale, shift
 
 
@@ -47,24 +47,24 @@ def test_a_rule_equals_its_formula(
 ) -> None:
     weights = WEIGHT.repeat_interleave(40)
     columns = zip(*(part.flatten().tolist() for part in (*conditional, *null, weights)), strict=True)
-    expected = torch.tensor([formula(*values) for values in columns], dtype=torch.float64).T.view(2, 3, 40)
-    guided = Guidance(WEIGHT, rule=rule).combine(conditional, null, step=0, steps=8)
+    expected = torch.tensor([formula(*values) for values in columns], dtype=torch.float64).T.view(2, 3, 5, 8)
+    guided = Guidance(WEIGHT, rule=rule).combine(conditional, null, progress=1 / 8)
     torch.testing.assert_close(torch.stack(guided), expected)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_weight_zero_is_the_conditional_prediction(rule: Rule, conditional: Prediction, null: Prediction) -> None:
-    guided = Guidance(torch.zeros(3), rule=rule).combine(conditional, null, step=0, steps=8)
+    guided = Guidance(torch.zeros(3), rule=rule).combine(conditional, null, progress=1 / 8)
     torch.testing.assert_close(guided, conditional)
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize(("step", "share"), [(0, 1 / 8), (3, 1 / 2), (7, 1.0)])
+@pytest.mark.parametrize("share", [1 / 8, 1 / 2, 1.0])
 def test_annealing_lets_the_weight_grow_linearly_to_the_whole(
-    rule: Rule, step: int, share: float, conditional: Prediction, null: Prediction
+    rule: Rule, share: float, conditional: Prediction, null: Prediction
 ) -> None:
-    annealed = Guidance(WEIGHT, annealed=True, rule=rule).combine(conditional, null, step, steps=8)
-    constant = Guidance(WEIGHT * share, rule=rule).combine(conditional, null, step, steps=8)
+    annealed = Guidance(WEIGHT, annealed=True, rule=rule).combine(conditional, null, share)
+    constant = Guidance(WEIGHT * share, rule=rule).combine(conditional, null, share)
     torch.testing.assert_close(annealed, constant)
 
 
@@ -73,19 +73,19 @@ def test_annealing_lets_the_weight_grow_linearly_to_the_whole(
 def test_a_part_that_is_not_guided_is_the_conditional_one(
     rule: Rule, guide: Part, guided: int, conditional: Prediction, null: Prediction
 ) -> None:
-    both = Guidance(WEIGHT, rule=rule).combine(conditional, null, step=0, steps=8)
-    one = Guidance(WEIGHT, guide=(guide,), rule=rule).combine(conditional, null, step=0, steps=8)
+    both = Guidance(WEIGHT, rule=rule).combine(conditional, null, progress=1 / 8)
+    one = Guidance(WEIGHT, guide=(guide,), rule=rule).combine(conditional, null, progress=1 / 8)
     assert torch.equal(one[guided], both[guided])
     assert torch.equal(one[1 - guided], conditional[1 - guided])
 
 
 def test_the_corrected_rule_never_widens_the_conditional_scale(conditional: Prediction, null: Prediction) -> None:
-    log_scale, _ = Guidance(WEIGHT, rule="corrected").combine(conditional, null, step=0, steps=8)
+    log_scale, _ = Guidance(WEIGHT, rule="corrected").combine(conditional, null, progress=1 / 8)
     assert (log_scale <= conditional[0]).all()
 
 
 @pytest.mark.parametrize("gap", [-500.0, 500.0])
 def test_the_corrected_rule_is_finite_however_far_apart_the_scales(gap: float) -> None:
-    conditional, null = (torch.full((3, 1), gap), torch.ones(3, 1)), (torch.zeros(3, 1), -torch.ones(3, 1))
-    guided = Guidance(WEIGHT.float(), rule="corrected").combine(conditional, null, step=0, steps=8)
+    conditional, null = (torch.full((3, 1, 1), gap), torch.ones(3, 1, 1)), (torch.zeros(3, 1, 1), -torch.ones(3, 1, 1))
+    guided = Guidance(WEIGHT.float(), rule="corrected").combine(conditional, null, progress=1 / 8)
     assert torch.stack(guided).isfinite().all()
