@@ -35,7 +35,8 @@ def load_kernel() -> ModuleType | None:
     """The compiled loop, tried once; None, said once, where there is no numba or it does not work."""
     try:
         kernel = importlib.import_module("model.fused_kernel")
-        tiny = TarFlow(TarFlowConfig(image_size=2, patch_size=1, channels=64, blocks=1, layers_per_block=1))
+        with torch.random.fork_rng(devices=()):  # A sample must not draw from its caller's generator.
+            tiny = TarFlow(TarFlowConfig(image_size=2, patch_size=1, channels=64, blocks=1, layers_per_block=1))
         noise = torch.zeros(1, 4, 3)
         rows = Rows.plain(noise)
         Fused(tiny, kernel, threads=1).invert(0, noise, rows)
@@ -49,7 +50,7 @@ class Fused:
     """T - 1 steps in each block with nothing between them; float32."""
 
     def __init__(self, flow: TarFlow, kernel: ModuleType, threads: int) -> None:
-        """Take a copy of the weights of a float32 flow on a CPU; batches are shared among `threads`."""
+        """Take a copy of the networks' weights of a float32 flow on a CPU; batches are shared among `threads`."""
         self.flow = flow
         self.kernel = kernel
         self.threads = threads

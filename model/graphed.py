@@ -85,9 +85,6 @@ class _Buffers:
         """Buffers of zeros on the flow's device."""
         config, rows, weights = flow.config, requests + nulls, flow.blocks[0].pos_embed
         integers = torch.zeros(rows, dtype=torch.int64, device=like.device)
-        cache = KeyValueCache.allocate(config, rows, like=weights)
-        cache.keys.zero_()  # The mask hides what is not written yet, but not a NaN that lies there.
-        cache.values.zero_()
         return cls(
             position=torch.zeros((), dtype=torch.int64, device=like.device),
             latents=like.new_zeros(requests, *like.shape[1:]),
@@ -97,13 +94,16 @@ class _Buffers:
             weight=like.new_zeros(requests),
             class_vectors=weights.new_zeros(rows, 1, config.channels),
             query_scale=weights.new_ones(rows, 1, 1, 1),
-            cache=cache,
+            cache=KeyValueCache.allocate(config, rows, like=weights),
         )
 
     def load(self, block: FlowBlock, latents: Tensor, rows: Rows) -> None:
         """Take in a batch; rows beyond it repeat row 0 unguided."""
         count, first_null, guided = rows.requests, len(self.latents), len(rows.guided)
         self.position.zero_()
+        # The mask hides what is not written yet, but not a NaN that an earlier batch left there.
+        self.cache.keys.zero_()
+        self.cache.values.zero_()
         self.latents[:count] = latents
         self.patches[:, 0] = self.latents[:, 0]
         self.request_of.zero_()

@@ -42,14 +42,15 @@ class Rounds:
     def invert(self, index: int, latents: Tensor, rows: Rows) -> Tensor:
         """See `Inverter`; every row returned has passed the check or comes from `exact`."""
         block, patches = self.flow.blocks[index], latents.clone()
-        if latents.shape[1] == 1:
-            return patches
         window = _Window(block, latents, rows, KeyValueCache.allocate(self.flow.config, len(rows), block.pos_embed))
         final, last, rounds = 0, latents.shape[1] - 1, 0
         while final < last and rounds < self.most_rounds:
-            final += _settled(window.renew(patches, final), self.tolerance)
+            renewed = window.renewed(patches, final)
+            moved = (renewed - patches[:, final + 1 :]).abs().amax(dim=2)
+            patches[:, final + 1 :] = renewed
+            final += _settled(moved, self.tolerance)
             rounds += 1
-        residual = window.renew(patches, 0).amax(dim=1)
+        residual = (window.renewed(patches, 0) - patches[:, 1:]).abs().amax(dim=(1, 2))
         failed = torch.nonzero(~(residual <= self.tolerance)).flatten()
         if len(failed):
             patches[failed] = self.exact.invert(index, latents[failed], rows.select(failed))
@@ -72,15 +73,12 @@ class _Window:
     rows: Rows
     cache: KeyValueCache
 
-    def renew(self, patches: Tensor, first: int) -> Tensor:
-        """Predict, in place, every patch after `first` from those before it; how far each moved, (N, T - 1 - first)."""
+    def renewed(self, patches: Tensor, first: int) -> Tensor:
+        """Every patch after `first`, (N, T - 1 - first, D), predicted from those before it."""
         steps = patches.shape[1] - 1
         class_vectors = self.block.class_vectors(self.rows.labels, len(self.rows))
         current = self.rows.spread(patches[:, first:steps])
         predicted = self.block.extend(current, class_vectors, first, self.cache, self.rows.query_scale)
         progress = torch.arange(first + 1, steps + 1, device=patches.device, dtype=patches.dtype) / steps
         log_scale, shift = self.rows.fold(*predicted, progress.unsqueeze(1))
-        renewed = self.latents[:, first + 1 :] * log_scale.exp() + shift
-        moved = (renewed - patches[:, first + 1 :]).abs().amax(dim=2)
-        patches[:, first + 1 :] = renewed
-        return moved
+        return self.latents[:, first + 1 :] * log_scale.exp() + shift

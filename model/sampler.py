@@ -65,13 +65,22 @@ class Sampler:
     def walk(self, noise: Tensor, rows: Rows, method: Method = "auto") -> Iterator[Tensor]:
         """Iterate over the image after each flow block, the noise first; arguments are trusted."""
         yield self.flow.unpatchify(noise)
-        patches = noise * self.flow.var.sqrt()
+        patches = self.start(noise)
         for index in reversed(range(self.flow.config.blocks)):
-            block = self.flow.blocks[index]
-            rounds = method == "parallel" or (method == "auto" and self.plan.pays(index, len(rows)))
-            inverter = self.rounds if rounds else self.exact
-            patches = block.orient(inverter.invert(index, block.orient(patches), rows))
+            patches = self.invert(index, patches, rows, method)
             yield self.flow.unpatchify(patches)
+
+    def start(self, noise: Tensor) -> Tensor:
+        """What the last block is inverted from: latents (N, T, D) of the prior for standard normal noise."""
+        return noise * self.flow.var.sqrt()
+
+    @torch.no_grad()
+    def invert(self, index: int, patches: Tensor, rows: Rows, method: Method = "auto") -> Tensor:
+        """Patches (N, T, D) that the block at `index` maps to the given ones; blocks go from last to first."""
+        block = self.flow.blocks[index]
+        rounds = method == "parallel" or (method == "auto" and self.plan.pays(index, len(rows)))
+        inverter = self.rounds if rounds else self.exact
+        return block.orient(inverter.invert(index, block.orient(patches), rows))
 
 
 def _exact(flow: TarFlow, threads: int) -> Inverter:
@@ -136,6 +145,8 @@ def trajectory(
     """Iterate over the image (N, C, H, W) after each flow block, the noise first: blocks + 1 of them; see `sample`."""
     if method not in get_args(Method):
         raise ValueError(f"method must be one of {get_args(Method)}, got {method!r}")
+    if sampler is not None and sampler.flow is not flow:
+        raise ValueError("sampler must have been prepared for this flow")
     _check_noise(flow, noise)
     flow.check_labels(labels, len(noise))
     weight = _per_row("guidance", guidance, noise, low=0.0)

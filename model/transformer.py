@@ -28,7 +28,7 @@ class Attention(nn.Module):
         rows, length, channels = hidden.shape
         split = self.qkv(self.norm(hidden)).view(rows, length, 3, channels // self.head_dim, self.head_dim)
         query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
-        return (query if query_scale is None else query * query_scale), key, value
+        return (query if query_scale is None else query * query_scale.to(query.dtype)), key, value
 
     def join(self, heads: Tensor) -> Tensor:
         """Join heads (rows, heads, length, head_dim) and project to (rows, length, channels)."""

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from model import TarFlow, denoise
+from model.memory import score_bytes
+from tests.model.peak_memory import PeakMemory
 
 FlowMaker = Callable[..., TarFlow]
 LABELS = torch.tensor([0, 2, -1])
@@ -90,3 +92,39 @@ def test_denoising_refuses_a_noise_std_out_of_range(make_flow: FlowMaker, images
 def test_denoising_refuses_images_of_another_shape(make_flow: FlowMaker, noise_std: float) -> None:
     with pytest.raises(ValueError, match=r"images must have shape \(N, 2, 6, 6\), got \(3, 2, 5, 5\)"):
         denoise(make_flow(), torch.zeros(3, 2, 5, 5, dtype=torch.float64), noise_std=noise_std)
+
+
+@pytest.mark.parametrize("share", [0.5, 1, 2], ids=["recomputed", "one by one", "by twos"])
+@pytest.mark.parametrize("labels", [LABELS, None], ids=["classes", "no classes"])
+def test_denoising_in_chunks_is_denoising_at_once(
+    make_flow: FlowMaker, images: Tensor, monkeypatch: pytest.MonkeyPatch, share: float, labels: Tensor | None
+) -> None:
+    flow = make_flow()
+    at_once = denoise(flow, images, labels)
+    monkeypatch.setattr("model.denoiser.CHUNK_BYTES", int(share * score_bytes(flow.config, 1, itemsize=8)))
+    torch.testing.assert_close(denoise(flow, images, labels), at_once, rtol=0, atol=1e-12)
+
+
+def test_denoising_takes_no_more_memory_than_a_chunk_may(make_flow: FlowMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, images = make_flow().requires_grad_(False), torch.randn(24, 2, 6, 6, dtype=torch.float64)
+    chunk_bytes = score_bytes(flow.config, 4, itemsize=8)
+    monkeypatch.setattr("model.denoiser.CHUNK_BYTES", chunk_bytes)
+    with PeakMemory() as memory:
+        denoise(flow, images)
+    results = 2 * images.nbytes  # The scores, and the images moved along them.
+    assert memory.peak_bytes <= 1.1 * chunk_bytes + results
+
+
+def test_an_image_too_large_for_a_chunk_is_denoised_in_less_memory_than_it_would_take(
+    make_flow: FlowMaker, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = make_flow(blocks=4).requires_grad_(False)
+    each = score_bytes(flow.config, 1, itemsize=8)
+    monkeypatch.setattr("model.denoiser.CHUNK_BYTES", each - 1)
+    with PeakMemory() as memory:
+        denoise(flow, images)
+    assert memory.peak_bytes < each / 2
+
+
+def test_denoising_none_gives_none(make_flow: FlowMaker, images: Tensor) -> None:
+    assert denoise(make_flow(), images[:0], LABELS[:0]).shape == (0, 2, 6, 6)
