@@ -21,6 +21,7 @@ from worker.contract import (
     ImageScore,
     JobState,
     ModelFacts,
+    Request,
     ScoreInput,
     ScoreRequest,
     canonical_digest,
@@ -30,6 +31,7 @@ FAILURES = {
     FailureReason.NON_FINITE: "the picture was not finite at this guidance; try a lower one",
     FailureReason.MODEL_CHANGED: "the model was replaced meanwhile; ask again",
     FailureReason.TIMEOUT: "the job ran into its time limit",
+    FailureReason.ABANDONED: "its workers died, as often as it was tried",
     FailureReason.INTERNAL: "the worker met an internal error",
 }
 
@@ -40,6 +42,8 @@ class Wish:
 
     media_type: str
     preference: Preference
+    idempotency_key: str | None = None
+    if_none_match: str | None = None
 
 
 def job_body(house: House, view: JobView) -> dict[str, Any]:
@@ -53,6 +57,7 @@ def job_body(house: House, view: JobView) -> dict[str, Any]:
         "kind": view.kind,
         "state": view.state,
         "position": view.position,
+        "progress": view.progress,
         "eta_s": eta_s,
         **{name: None if stamp is None else stamp.isoformat() for name, stamp in stamps.items()},
         "failure": FAILURES[view.failure] if view.failure else None,
@@ -93,15 +98,20 @@ def result_of(house: House, view: JobView, media_type: str) -> Response:
         response = JSONResponse(_scores(house, view.job_id, view.request))
     response.headers["X-Job-Id"] = view.job_id
     response.headers["X-Model"] = view.request.model
-    response.headers["ETag"] = etag(view, media_type)
+    response.headers["ETag"] = etag(view.request, media_type)
     response.headers["Vary"] = "Accept"
     return response
 
 
-def etag(view: JobView, media_type: str) -> str:
+def etag(request: Request, media_type: str) -> str:
     """A strong tag: the same for the same request to the same weights in the same type."""
-    content = f"{canonical_digest(view.request)} {media_type}"
+    content = f"{canonical_digest(request)} {media_type}"
     return f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
+
+
+def not_modified(request: Request, media_type: str) -> Response:
+    """The client has the answer already: it needs no work."""
+    return Response(status_code=304, headers={"ETag": etag(request, media_type), "Vary": "Accept"})
 
 
 def _pictures(house: House, job_id: str, request: GenerateRequest, media_type: str) -> Response:

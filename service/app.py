@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from service import operations, problems, routes
+from service.admission import Admission, Limits
 from service.body_limit import BodyLimit
+from service.cancellation import Cancellation
 from service.completions import Completions
 from service.house import House
 from service.job_queue import JobQueue
@@ -25,7 +27,12 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     house = House(
         settings=settings,
         clients=clients,
-        queue=JobQueue(clients.blocking, settings.result_ttl_s, settings.job_timeout_s),
+        queue=JobQueue(
+            clients.blocking,
+            Admission(clients.blocking, Limits(settings.max_queued, settings.max_held_bytes, settings.result_ttl_s)),
+            Cancellation(clients.blocking, settings.result_ttl_s),
+            settings.job_timeout_s,
+        ),
         models=Models(clients.blocking, settings.model_names),
         completions=Completions(clients.loop),
         metrics=ServiceMetrics(clients.blocking, settings.model_names),

@@ -1,6 +1,6 @@
-"""News of ended jobs: one read on one stream serves every waiting request of the process.
+"""News of jobs: one read on one stream serves every waiting request of the process.
 
-Owns the waiters and the reading task. Knows nothing of results.
+Owns the listeners and the reading task. Knows nothing of results.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
-from worker.contract import DONE_STREAM
+from worker.contract import NEWS_STREAM, JobEvent
 
 BLOCK_MS = 2000
 RETRY_S = 0.5
@@ -23,24 +23,32 @@ RETRY_S = 0.5
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
+class Listener:
+    """What one request waits for: `ended` is set at the job's end, `news` at every event of it."""
+
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 @dataclass
 class Completions:
-    """Events by job id; `reading` keeps them fed."""
+    """Listeners by job id; `reading` keeps them fed."""
 
     connection: aioredis.Redis
-    _waiters: dict[str, set[asyncio.Event]] = field(default_factory=lambda: defaultdict(set))
+    _listeners: dict[str, set[Listener]] = field(default_factory=lambda: defaultdict(set))
 
     @asynccontextmanager
-    async def watching(self, job_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event set when the job ends; enter before the job is queued, or its end may be missed."""
-        event = asyncio.Event()
-        self._waiters[job_id].add(event)
+    async def watching(self, job_id: str) -> AsyncIterator[Listener]:
+        """A listener to a job; what was told before is for its user to look up, after entering."""
+        listener = Listener()
+        self._listeners[job_id].add(listener)
         try:
-            yield event
+            yield listener
         finally:
-            self._waiters[job_id].discard(event)
-            if not self._waiters[job_id]:
-                del self._waiters[job_id]
+            self._listeners[job_id].discard(listener)
+            if not self._listeners[job_id]:
+                del self._listeners[job_id]
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
@@ -54,21 +62,27 @@ class Completions:
                 await task
 
     async def _read(self) -> None:
-        # From the start of the stream, not from "$": what ends before the first answer of Redis,
+        # From the start of the stream, not from "$": what is told before the first answer of Redis,
         # or while it is away, is not missed. The stream is short, and old news wake nobody.
         last_id: Any = "0-0"
+        away = False
         while True:
             try:
-                answer: Any = await self.connection.xread({DONE_STREAM: last_id}, block=BLOCK_MS)
+                answer: Any = await self.connection.xread({NEWS_STREAM: last_id}, block=BLOCK_MS)
             except RedisError as error:
-                log.warning("waiting for Redis: %s", error)
+                if not away:
+                    log.warning("waiting for Redis: %s", error)
+                away = True
                 await asyncio.sleep(RETRY_S)
                 continue
+            away = False
             for _, entries in answer or ():
                 for entry_id, fields in entries:
                     last_id = entry_id
-                    self._announce(fields[b"job_id"].decode())
+                    self._announce(fields[b"job_id"].decode(), fields[b"event"].decode())
 
-    def _announce(self, job_id: str) -> None:
-        for event in self._waiters.get(job_id, ()):
-            event.set()
+    def _announce(self, job_id: str, event: str) -> None:
+        for listener in self._listeners.get(job_id, ()):
+            listener.news.set()
+            if event == JobEvent.DONE:
+                listener.ended.set()

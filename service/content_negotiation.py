@@ -1,8 +1,10 @@
-"""Which of the types we can make a client wants, and how long it will wait.
+"""Which of the types we can make a client wants, how long it will wait, and what it has already.
 
-Owns the reading of `Accept` and `Prefer`. Knows nothing of what is answered.
+Owns the reading of `Accept`, `Prefer`, `Idempotency-Key` and `If-None-Match`. Knows nothing of what is
+answered.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ from service.errors import BadHeader, NotAcceptable
 PNG = "image/png"
 JSON = "application/json"
 LONGEST_WAIT_S = 60.0
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def accepted_type(accept: str | None, offered: Sequence[str]) -> str:
@@ -66,3 +69,21 @@ def _seconds(value: str) -> float:
     if not (value.isascii() and value.isdecimal()):
         raise BadHeader(f"Prefer: wait takes whole seconds 0..{LONGEST_WAIT_S:g}, got {value[:20]!r}")
     return min(float(value), LONGEST_WAIT_S)
+
+
+def idempotency_key(given: str | None) -> str | None:
+    """The `Idempotency-Key` header.
+
+    Raises:
+        BadHeader: It is empty, too long, or holds spaces or more than ASCII.
+    """
+    if given is not None and not IDEMPOTENCY_KEY.fullmatch(given):
+        raise BadHeader("Idempotency-Key: takes 1..255 visible ASCII characters")
+    return given
+
+
+def has_already(if_none_match: str | None, etag: str) -> bool:
+    """Whether the `If-None-Match` header names this tag, or any."""
+    # Compared weakly (RFC 9110): a proxy that compresses an answer weakens its tag.
+    tags = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
+    return bool(tags & {etag, "*"})

@@ -41,16 +41,24 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"description": "Not there yet
 PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The picture, or JSON with every picture", "content": {"image/png": BINARY, **OBJECT}}
 }
-GENERATE_RESPONSES = {**PICTURE, **ACCEPTED, **_problems(400, 404, 406, 409, 422, 500, 503)}
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already"}}
+GENERATE_RESPONSES = {**PICTURE, **ACCEPTED, **NOT_MODIFIED, **_problems(400, 404, 406, 409, 422, 429, 500, 503)}
 SCORE_RESPONSES = {
     200: {"description": "A score per image, in order", "content": OBJECT},
     **ACCEPTED,
-    **_problems(400, 404, 406, 409, 413, 415, 422, 500, 503),
+    **NOT_MODIFIED,
+    **_problems(400, 404, 406, 409, 413, 415, 422, 429, 500, 503),
 }
 JOB_RESPONSES = {200: {"description": "The job", "content": OBJECT}, **_problems(404, 503)}
+CANCEL_RESPONSES = {
+    200: {"description": "The job, cancelled", "content": OBJECT},
+    202: {"description": "The job, to be cancelled within a flow block", "content": OBJECT},
+    **_problems(404, 409, 503),
+}
+EVENTS_RESPONSES = _problems(400, 404, 503)
 RESULT_RESPONSES = {
     **PICTURE,
-    304: {"description": "The client has it already"},
+    **NOT_MODIFIED,
     **_problems(400, 404, 406, 409, 500, 503),
 }
 MODEL_RESPONSES = {200: {"description": "The model", "content": OBJECT}, **_problems(404, 503)}

@@ -6,9 +6,10 @@ Owns the error tree, the one table from error to status, and the body they all s
     ServiceError
     ├── BadHeader           ├── NotAcceptable      ├── ResultNotReady
     ├── UnknownJob          ├── BodyTooLarge       ├── JobCancelled
-    ├── UnknownModel        ├── UnsupportedType    ├── JobFailed
-    ├── UnknownRoute        ├── InvalidInput       ├── RedisAway
-    └── MethodNotAllowed    └── Internal           └── NoWorker
+    ├── UnknownModel        ├── UnsupportedType    ├── JobEnded
+    ├── UnknownRoute        ├── InvalidInput       ├── JobFailed
+    ├── MethodNotAllowed    ├── KeyReused          ├── RedisAway
+    └── Internal            └── QueueFull          └── NoWorker
 """
 
 from collections.abc import Mapping
@@ -88,6 +89,18 @@ class InvalidInput(ServiceError):
         return cls(f"{field}: {message}", (FieldError(field, location, message),))
 
 
+class KeyReused(ServiceError):
+    """An idempotency key came with another request than the first time."""
+
+
+class JobEnded(ServiceError):
+    """The job is past being cancelled."""
+
+
+class QueueFull(ServiceError):
+    """There is no room for the job; nothing was accepted."""
+
+
 class JobFailed(ServiceError):
     """The job was run and failed."""
 
@@ -113,9 +126,12 @@ STATUS: Mapping[type[ServiceError], tuple[int, str]] = {
     NotAcceptable: (406, "Not acceptable"),
     ResultNotReady: (409, "Result not ready"),
     JobCancelled: (409, "Job cancelled"),
+    JobEnded: (409, "Job ended"),
     BodyTooLarge: (413, "Body too large"),
     UnsupportedType: (415, "Unsupported type"),
     InvalidInput: (422, "Invalid input"),
+    KeyReused: (422, "Idempotency key reused"),
+    QueueFull: (429, "Queue full"),
     JobFailed: (500, "Job failed"),
     Internal: (500, "Internal error"),
     RedisAway: (503, "Queue unavailable"),

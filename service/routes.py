@@ -3,58 +3,98 @@
 Owns the order of a request's steps. What the steps do is elsewhere.
 """
 
-import asyncio
-import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from pictures.fitting import Shape
-from service.answers import Wish, answer_post, etag, job_body, result_of
-from service.content_negotiation import JSON, PNG, accepted_type, preference
-from service.documentation import GENERATE_RESPONSES, JOB_RESPONSES, RESULT_RESPONSES, SCORE_BODY, SCORE_RESPONSES
+from service.answers import Wish, answer_post, etag, job_body, not_modified, result_of
+from service.cancellation import Cancelled
+from service.content_negotiation import JSON, PNG, accepted_type, has_already, idempotency_key, preference
+from service.departure import hung_up
+from service.documentation import (
+    CANCEL_RESPONSES,
+    EVENTS_RESPONSES,
+    GENERATE_RESPONSES,
+    JOB_RESPONSES,
+    RESULT_RESPONSES,
+    SCORE_BODY,
+    SCORE_RESPONSES,
+)
+from service.errors import JobEnded
+from service.events import first_event_id, job_events
 from service.house import House, house_of
 from service.job_queue import new_job_id
 from service.queries import GenerateQuery, ScoreQuery
 from service.score_body import read_uploads
 from service.uploads import Fitted, Upload, fit_upload
-from worker.contract import GenerateRequest, Kind, ScoreRequest
+from worker.contract import Kind
+from worker.contract import Request as Work
 
 router = APIRouter()
 
 TheHouse = Annotated[House, Depends(house_of)]
 Accept = Annotated[str | None, Header()]
-Prefer = Annotated[str | None, Header(description="`wait=N` seconds, at most 60, or `respond-async`")]
+
+
+@dataclass(frozen=True)
+class WishHeaders:
+    """The headers of a POST that say how it is to be answered."""
+
+    accept: str | None
+    prefer: str | None
+    idempotency_key: str | None
+    if_none_match: str | None
+
+    def wish(self, house: House, offered: tuple[str, ...]) -> Wish:
+        """What they mean; raises BadHeader, NotAcceptable."""
+        return Wish(
+            accepted_type(self.accept, offered),
+            preference(self.prefer, house.settings.wait_s),
+            idempotency_key(self.idempotency_key),
+            self.if_none_match,
+        )
+
+
+def wish_headers(
+    accept: Annotated[str | None, Header()] = None,
+    prefer: Annotated[str | None, Header(description="`wait=N` seconds, at most 60, or `respond-async`")] = None,
+    idempotency_key: Annotated[str | None, Header(description="the same key and request give the same job")] = None,
+    if_none_match: Annotated[str | None, Header(description="`ETag`s of answers the client has")] = None,
+) -> WishHeaders:
+    """Take the headers together."""
+    return WishHeaders(accept, prefer, idempotency_key, if_none_match)
+
+
+Headers = Annotated[WishHeaders, Depends(wish_headers)]
 
 
 @router.post("/generate", responses=GENERATE_RESPONSES, tags=["work"])
 async def generate(
-    query: Annotated[GenerateQuery, Query()], house: TheHouse, accept: Accept = None, prefer: Prefer = None
+    request: Request, query: Annotated[GenerateQuery, Query()], house: TheHouse, headers: Headers
 ) -> Response:
     """Make pictures of a class: a PNG (a contact sheet where n > 1), or JSON with every picture."""
-    wish = Wish(accepted_type(accept, (PNG, JSON)), preference(prefer, house.settings.wait_s))
+    wish = headers.wish(house, (PNG, JSON))
     facts = await to_thread.run_sync(house.models.ready, Kind.GENERATE, query.model or house.models.default)
-    return await _run(house, query.request(facts), wish)
+    return await _run(request, house, query.request(facts), wish)
 
 
 @router.post("/score", responses=SCORE_RESPONSES, openapi_extra=SCORE_BODY, tags=["work"])
-async def score(
-    request: Request,
-    query: Annotated[ScoreQuery, Query()],
-    house: TheHouse,
-    accept: Accept = None,
-    prefer: Prefer = None,
-) -> Response:
+async def score(request: Request, query: Annotated[ScoreQuery, Query()], house: TheHouse, headers: Headers) -> Response:
     """The exact log-likelihood of each image: one as the body, or up to 64 as multipart files named `image`."""
-    wish = Wish(accepted_type(accept, (JSON,)), preference(prefer, house.settings.wait_s))
+    wish = headers.wish(house, (JSON,))
     uploads = await read_uploads(request, house.settings.max_upload_bytes)
     facts = await to_thread.run_sync(house.models.ready, Kind.SCORE, query.model or house.models.default)
     shape = Shape(facts.image_size, facts.in_channels)
     fitted = await to_thread.run_sync(_fit_all, uploads, shape, house.settings.max_image_pixels)
     work = query.request(facts, tuple(each.facts for each in fitted))
-    return await _run(house, work, wish, b"".join(each.pixels for each in fitted))
+    return await _run(request, house, work, wish, b"".join(each.pixels for each in fitted))
 
 
 @router.get("/jobs/{job_id}", responses=JOB_RESPONSES, tags=["jobs"])
@@ -71,23 +111,52 @@ def result(
     view = house.queue.view(job_id)
     media_type = accepted_type(accept, (PNG, JSON) if view.kind is Kind.GENERATE else (JSON,))
     response = result_of(house, view, media_type)
-    # Compared weakly (RFC 9110): a proxy that compresses an answer weakens its tag.
-    tags = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
-    if tags & {etag(view, media_type), "*"}:
-        return Response(status_code=304, headers={"ETag": etag(view, media_type), "Vary": "Accept"})
+    if has_already(if_none_match, etag(view.request, media_type)):
+        return not_modified(view.request, media_type)
     return response
 
 
-async def _run(
-    house: House, request: GenerateRequest | ScoreRequest, wish: Wish, pixels: bytes | None = None
-) -> Response:
+@router.delete("/jobs/{job_id}", responses=CANCEL_RESPONSES, tags=["jobs"])
+def cancel(job_id: str, house: TheHouse) -> JSONResponse:
+    """End a job: a queued one at once, a running one after its flow block (202); what has ended stays (409)."""
+    outcome = house.queue.cancel(job_id)
+    view = house.queue.view(job_id)
+    if outcome is Cancelled.ENDED:
+        raise JobEnded(f"job {job_id} has {view.state} already")
+    return JSONResponse(job_body(house, view), 202 if outcome is Cancelled.REQUESTED else 200)
+
+
+def known_job(job_id: str, house: TheHouse) -> str:
+    """Raise UnknownJob before an answer begins."""
+    return house.queue.view(job_id).job_id
+
+
+def replayed_after(last_event_id: Annotated[str | None, Header()] = None) -> str:
+    """Raise BadHeader before an answer begins."""
+    return first_event_id(last_event_id)
+
+
+@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, responses=EVENTS_RESPONSES, tags=["jobs"])
+async def events(
+    job_id: Annotated[str, Depends(known_job)], house: TheHouse, after: Annotated[str, Depends(replayed_after)]
+) -> AsyncIterator[ServerSentEvent]:
+    """What happens to a job: `status`, `progress`, `preview` (the picture after each flow block), `done`."""
+    async for event in job_events(house, job_id, after):
+        yield event
+
+
+async def _run(request: Request, house: House, work: Work, wish: Wish, pixels: bytes | None = None) -> Response:
     """Queue a request, wait as long as the client would, and answer."""
-    job_id = new_job_id()
-    async with house.completions.watching(job_id) as ended:
-        await to_thread.run_sync(house.queue.submit, request, job_id, pixels)
-        if wish.preference.wait_s:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), wish.preference.wait_s)
+    if has_already(wish.if_none_match, etag(work, wish.media_type)):
+        return not_modified(work, wish.media_type)
+    submit = partial(house.queue.submit, work, new_job_id(), pixels, wish.idempotency_key)
+    job_id = await to_thread.run_sync(submit)
+    if wish.preference.wait_s:
+        async with house.completions.watching(job_id) as listener:
+            # Its end may have been announced before we watched.
+            view = await to_thread.run_sync(house.queue.view, job_id)
+            if not view.state.is_terminal and await hung_up(request, listener.ended, wish.preference.wait_s):
+                await to_thread.run_sync(house.queue.leave, job_id, work)
     return await to_thread.run_sync(answer_post, house, job_id, wish)
 
 

@@ -30,6 +30,10 @@ class ServiceSettings(BaseSettings):
     wait_s: Annotated[float, Field(gt=0, le=60, description="seconds a POST waits for its result by default")] = 30.0
     job_timeout_s: Annotated[int, Field(ge=1, description="seconds a job may run")] = 180
     result_ttl_s: Annotated[int, Field(ge=1, description="seconds a job and its result are kept")] = 3600
+    max_queued: Annotated[int, Field(ge=64, description="images waiting in a queue; beyond it 429")] = 256
+    max_held_bytes: Annotated[int, Field(ge=1, description="bytes of pictures kept for all jobs; beyond it 429")] = (
+        2**29
+    )
     max_upload_bytes: Annotated[int, Field(ge=1, description="bytes of a request's body")] = 32 * 2**20
     max_image_pixels: Annotated[int, Field(ge=1, description="pixels of one uploaded image")] = 40_000_000
 

@@ -13,14 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from subprocess import Popen
 
+from redis import Redis
+
+from service.reclaim import end_leases
 from service.settings import ServiceSettings
 from service.tether import Start, stop, tether
-from worker.contract import Kind
+from worker.contract import Kind, model_name
 
 WATCH_INTERVAL_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0
 DRAIN_TIMEOUT_S = 30.0
+REDIS_TIMEOUT_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +33,18 @@ log = logging.getLogger(__name__)
 class _Worker:
     """One worker's place, whoever fills it at the moment."""
 
-    title: str
+    kind: Kind
+    checkpoint: str
     environment: dict[str, str]
     process: Popen[bytes]
     started_s: float = field(default_factory=time.monotonic)
     pause_s: float = 1.0
     restart_at_s: float | None = None
+
+    @property
+    def title(self) -> str:
+        """What the log calls it."""
+        return f"{self.kind} worker of {self.checkpoint}"
 
 
 @contextmanager
@@ -65,7 +75,7 @@ def _begin(start: Start, settings: ServiceSettings, kind: Kind, checkpoint: str,
         "TARFLOW_METRICS_PORT": str(metrics_port),
         "TARFLOW_RESULT_TTL_S": str(settings.result_ttl_s),
     }
-    return _Worker(f"{kind} worker of {checkpoint}", environment, _start(start, environment))
+    return _Worker(kind, checkpoint, environment, _start(start, environment))
 
 
 def _start(start: Start, environment: dict[str, str]) -> Popen[bytes]:
@@ -86,6 +96,8 @@ def _look_after(start: Start, place: _Worker) -> None:
     if place.restart_at_s is None:
         place.pause_s = 1.0 if now_s - place.started_s > STEADY_S else min(2 * place.pause_s, LONGEST_PAUSE_S)
         place.restart_at_s = now_s + place.pause_s
+        with Redis.from_url(place.environment["TARFLOW_REDIS_URL"], socket_timeout=REDIS_TIMEOUT_S) as connection:
+            end_leases(connection, place.kind, model_name(place.checkpoint), place.process.pid)
         log.warning("%s ended with status %s; starting it again in %.0f s", place.title, status, place.pause_s)
     elif now_s >= place.restart_at_s:
         try:

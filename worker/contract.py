@@ -6,6 +6,7 @@ knows nothing of HTTP, torch or how a queue works.
 
 import hashlib
 import json
+import socket
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -19,8 +20,24 @@ MIN_TEMPERATURE = 0.01  # tiny ones are 0, or overflow, in float32
 NO_CLASS = -1
 MAX_NAMES = 20  # class names that an error message lists
 
-DONE_STREAM = "tarflow:done"
+# Which job has an event; one read on it serves every listener of a process.
+NEWS_STREAM = "tarflow:news"
+NEWS_LENGTH = 10_000
+NEWS_TTL_S = 24 * 3600
+EVENTS_LENGTH = 200
+EVENTS_TTL_S = 3600
+# Pictures that are kept: a sorted set of `job:bytes` by Unix time of expiry, and the sum of the bytes.
+HELD_KEY = "tarflow:held"
+HELD_BYTES_KEY = "tarflow:held_bytes"
 PRESENCE_TTL_S = 15
+# A running job without a renewal for so long is another worker's; each costs a job one of its attempts.
+LEASE_S = 15
+MAX_RETRIES = 2
+# Fields beside RQ's in a job's hash.
+IMAGES_FIELD = "images"
+CANCEL_FIELD = "cancel_requested"
+PROGRESS_FIELD = "progress"
+PREVIEW_FIELD = "preview_wanted"
 
 
 class Kind(StrEnum):
@@ -45,12 +62,22 @@ class JobState(StrEnum):
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
+class JobEvent(StrEnum):
+    """What is told of a job: its state, how far it is, its picture so far, its end."""
+
+    STATUS = "status"
+    PROGRESS = "progress"
+    PREVIEW = "preview"
+    DONE = "done"
+
+
 class FailureReason(StrEnum):
     """Why a job failed, as far as a client may know."""
 
     NON_FINITE = "non_finite"
     MODEL_CHANGED = "model_changed"
     TIMEOUT = "timeout"
+    ABANDONED = "abandoned"
     INTERNAL = "internal"
 
 
@@ -232,6 +259,11 @@ def model_name(checkpoint: str) -> str:
     return checkpoint.rstrip("/").rsplit("/", 1)[-1].removesuffix(".pth")
 
 
+def worker_name(kind: Kind, model: str, process_id: int) -> str:
+    """How the RQ name of a worker process of this machine begins."""
+    return f"{kind}-{model}-{socket.gethostname()}-{process_id}"
+
+
 def queue_name(kind: Kind, model: str) -> str:
     """The RQ queue of one kind of work for one model."""
     return f"tarflow:{kind}:{model}"
@@ -245,6 +277,11 @@ def input_key(job_id: str) -> str:
 def pictures_key(job_id: str) -> str:
     """Where the PNGs of a generation lie."""
     return f"tarflow:pictures:{job_id}"
+
+
+def events_key(job_id: str) -> str:
+    """The stream of a job's events."""
+    return f"tarflow:events:{job_id}"
 
 
 def facts_key(model: str) -> str:

@@ -4,6 +4,7 @@ Owns seeds, rows and what happens to a picture that is not finite. Knows nothing
 Redis or image files.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model import Sampler, TarFlow, denoise, load, sample
+from model import Sampler, TarFlow, load
 from model.card import Card
 from model.checkpoint import load_card
 from model.device import find_device
-from model.guidance import Rule
 from model.pixels import bits_per_dim, to_images, to_pixels
 from worker.contract import (
     NO_CLASS,
@@ -30,12 +30,10 @@ from worker.contract import (
     ScoreRequest,
     ScoreResult,
 )
-from worker.errors import ModelChanged, NonFiniteSample
+from worker.errors import JobCancelled, JobError, ModelChanged, NonFiniteSample
 from worker.halving import in_halves
+from worker.painter import BetweenBlocks, PaintedRows, Painter, Passage
 
-# torch's matrix kernels for fewer rows round differently: with at least this many, an image is
-# the same to the last bit however many share its batch (measured with AVX-512 on one thread).
-FEWEST_ROWS = 16
 SCORE_CHUNK = 64
 
 
@@ -45,21 +43,6 @@ class Pictures:
 
     pixels: Tensor
     stabilised: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """A batch, row by row: noise (N, T, D), labels, guidance, temperature and denoise, each (N,)."""
-
-    noise: Tensor
-    labels: Tensor
-    guidance: Tensor
-    temperature: Tensor
-    denoise: Tensor
-
-    def select(self, index: Tensor) -> Self:
-        """The rows at `index`."""
-        return type(self)(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
@@ -119,31 +102,53 @@ class Engine:
         if digest != self.digest:
             raise ModelChanged(f"the request is for weights {digest}, loaded are {self.digest}")
 
-    def generate(self, requests: Sequence[GenerateRequest]) -> list[Pictures | NonFiniteSample]:
+    def generate(
+        self, requests: Sequence[GenerateRequest], between_blocks: BetweenBlocks | None = None
+    ) -> list[Pictures | JobError]:
         """Pictures for each request, all in one batch; a request's failure is its own.
+
+        Args:
+            requests: What is wanted.
+            between_blocks: Called after each flow block; requests whose indices it returns leave the batch.
 
         Raises:
             ModelChanged: A request was filled in for other weights.
         """
         for request in requests:
             self.check_digest(request.model_digest)
-        rows = self._rows(requests)
-        images = self._images(rows, "linear")
-        broken = torch.nonzero(~_finite(images)).flatten()
+        rows, painter = self._rows(requests), self._painter()
+        dropped: set[int] = set()
+
+        def watch(passage: Passage) -> frozenset[int]:
+            dropped.update(between_blocks(passage) if between_blocks else ())
+            return frozenset(dropped)
+
+        images = painter.paint(rows, "linear", watch if between_blocks else None)
+        stabilised = ~_finite(images) & torch.tensor([int(each) not in dropped for each in rows.owner])
+        broken = torch.nonzero(stabilised).flatten().to(self.device)
         if len(broken):
-            images[broken] = self._images(rows.select(broken), "corrected")
-        pixels, finite = to_pixels(images, self.flow.config).cpu(), _finite(images)
-        results: list[Pictures | NonFiniteSample] = []
-        first = 0
-        for request in requests:
-            mine = range(first, first + request.n)
-            first += request.n
-            if not bool(finite[mine.start : mine.stop].all()):
-                results.append(NonFiniteSample(f"guidance {request.guidance:g}"))
-                continue
-            stabilised = tuple(int(row) - mine.start for row in broken if int(row) in mine)
-            results.append(Pictures(pixels[mine.start : mine.stop], stabilised))
-        return results
+            images[broken] = painter.paint(rows.select(broken), "corrected")
+        pixels, finite, owner = to_pixels(images, self.flow.config).cpu(), _finite(images), rows.owner.cpu()
+        return [
+            JobCancelled("asked to stop while it ran")
+            if index in dropped
+            else _picture(request, *(each[owner == index] for each in (pixels, finite, stabilised)))
+            for index, request in enumerate(requests)
+        ]
+
+    def _painter(self) -> Painter:
+        return Painter(self.flow, self.sampler or Sampler.prepare(self.flow), self.card.sampling.annealed)
+
+    def score_all(self, work: Sequence[tuple[ScoreRequest, Tensor]]) -> list[ScoreResult]:
+        """Scores of each request's uint8 pixels (N, C, H, W); those under one class of each share a batch."""
+        together = [index for index, (request, _) in enumerate(work) if request.class_index != "all"]
+        results = {index: self.score(*each) for index, each in enumerate(work) if index not in together}
+        labels = [int(work[index][0].class_index) for index in together for _ in work[index][1]]
+        if together:
+            scores = iter(self._scores(torch.cat([work[index][1] for index in together]), torch.tensor(labels)))
+            for index in together:
+                results[index] = ScoreResult(scores=tuple(itertools.islice(scores, len(work[index][1]))))
+        return [results[index] for index in range(len(work))]
 
     def score(self, request: ScoreRequest, pixels: Tensor) -> ScoreResult:
         """Scores of uint8 pixels (N, C, H, W), in order.
@@ -152,27 +157,33 @@ class Engine:
             ModelChanged: The request was filled in for other weights.
         """
         self.check_digest(request.model_digest)
+        every = request.class_index == "all"
         label = NO_CLASS if request.class_index == "all" else request.class_index
+        return ScoreResult(scores=tuple(self._scores(pixels, torch.full((len(pixels),), label), every)))
+
+    def _scores(self, pixels: Tensor, labels: Tensor, every_class: bool = False) -> list[ImageScore]:
+        """The score of each image (N, C, H, W) under its label (N,), and under every class too if wanted."""
 
         def score(chunk: Tensor) -> list[ImageScore]:
             images = to_images(pixels[chunk].to(self.device), self.flow.config)
-            parts = zip(*self._likelihood(images, label), strict=True)
-            by_class = self._by_class(images) if request.class_index == "all" else [[]] * len(images)
+            parts = zip(*self._likelihood(images, labels[chunk]), strict=True)
+            by_class = self._by_class(images) if every_class else [[]] * len(images)
             return [self._image_score(*part, by_class=each) for part, each in zip(parts, by_class, strict=True)]
 
         chunks = torch.arange(len(pixels)).split(SCORE_CHUNK)
-        return ScoreResult(scores=tuple(each for chunk in chunks for part in in_halves(score, chunk) for each in part))
+        return [each for chunk in chunks for part in in_halves(score, chunk) for each in part]
 
     @torch.no_grad()
-    def _likelihood(self, images: Tensor, label: int) -> tuple[list[float], list[float]]:
-        """log-prior and log|det| of each image under one label, in nats."""
-        labels = torch.full((len(images),), label, device=self.device)
-        latents, log_abs_det = self.flow(images, labels if self.flow.config.num_classes else None)
+    def _likelihood(self, images: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
+        """log-prior and log|det| of each image under its label (N,), in nats."""
+        latents, log_abs_det = self.flow(images, labels.to(self.device) if self.flow.config.num_classes else None)
         return self.flow.log_prior(latents).tolist(), log_abs_det.tolist()
 
     def _by_class(self, images: Tensor) -> list[list[float]]:
         """log p(x | class) for every class, image by image."""
-        classes = [self._likelihood(images, label) for label in range(self.flow.config.num_classes)]
+        classes = [
+            self._likelihood(images, torch.full((len(images),), label)) for label in range(self.flow.config.num_classes)
+        ]
         columns = [[prior + det for prior, det in zip(*parts, strict=True)] for parts in classes]
         return [list(row) for row in zip(*columns, strict=True)]
 
@@ -192,50 +203,19 @@ class Engine:
             ),
         )
 
-    def _rows(self, requests: Sequence[GenerateRequest]) -> _Rows:
+    def _rows(self, requests: Sequence[GenerateRequest]) -> PaintedRows:
         shape = (self.flow.config.patches, self.flow.config.patch_dims)
-        seeds = [(request, seed) for request in requests for seed in request.seeds]
-        noise = torch.from_numpy(np.stack([_noise(seed, shape) for _, seed in seeds]))
-        return _Rows(
-            noise=noise.to(self.device),
-            labels=torch.tensor([request.class_index for request, _ in seeds], device=self.device),
-            guidance=torch.tensor([request.guidance for request, _ in seeds], device=self.device),
-            temperature=torch.tensor([request.attention_temperature for request, _ in seeds], device=self.device),
-            denoise=torch.tensor([request.denoise for request, _ in seeds], device=self.device),
+        each = [(index, request, seed) for index, request in enumerate(requests) for seed in request.seeds]
+        noise = torch.from_numpy(np.stack([_noise(seed, shape) for _, _, seed in each]))
+        device = self.device
+        return PaintedRows(
+            noise=noise.to(device),
+            labels=torch.tensor([request.class_index for _, request, _ in each], device=device),
+            guidance=torch.tensor([request.guidance for _, request, _ in each], device=device),
+            temperature=torch.tensor([request.attention_temperature for _, request, _ in each], device=device),
+            denoise=torch.tensor([request.denoise for _, request, _ in each], device=device),
+            owner=torch.tensor([index for index, _, _ in each], device=device),
         )
-
-    def _images(self, rows: _Rows, rule: Rule) -> Tensor:
-        """Images (N, C, H, W) of the rows, sampled and denoised, in as few parts as memory allows."""
-        index = torch.arange(len(rows.labels), device=self.device)
-        return torch.cat(in_halves(lambda part: self._images_at_once(rows.select(part), rule), index))
-
-    def _images_at_once(self, rows: _Rows, rule: Rule) -> Tensor:
-        count, sampler = len(rows.labels), self.sampler or Sampler.prepare(self.flow)
-        padded = self._pad(rows, 1 if sampler.rows_are_independent else FEWEST_ROWS)
-        images = sample(
-            self.flow,
-            padded.noise,
-            padded.labels if self.flow.config.num_classes else None,
-            padded.guidance,
-            attention_temperature=padded.temperature,
-            annealed=self.card.sampling.annealed,
-            rule=rule,
-            sampler=sampler,
-        )
-        if not bool(rows.denoise.any()):
-            return images[:count]
-        # Here the rows of the matrices are patches, so that fewer images are enough.
-        padded = self._pad(rows, math.ceil(FEWEST_ROWS / (self.flow.config.patches - 1)))
-        images = torch.cat([images[:count], images[:1].expand(len(padded.labels) - count, -1, -1, -1)])
-        clean = denoise(self.flow, images, padded.labels if self.flow.config.num_classes else None)
-        return torch.where(rows.denoise.view(-1, 1, 1, 1), clean[:count], images[:count])
-
-    def _pad(self, rows: _Rows, fewest: int) -> _Rows:
-        """At least `fewest` rows; those beyond the given ones repeat the last, without guidance."""
-        count = len(rows.labels)
-        padded = rows.select(torch.arange(max(count, fewest), device=self.device).clamp(max=count - 1))
-        padded.guidance[count:] = 0  # a copy; guided, they would cost null rows too
-        return padded
 
 
 def _noise(seed: int, shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -247,5 +227,12 @@ def _noise(seed: int, shape: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def _finite(images: Tensor) -> Tensor:
-    """Which rows of (N, ...) are finite throughout."""
-    return images.flatten(1).isfinite().all(dim=1)
+    """Which rows of (N, ...) are finite throughout, on the CPU."""
+    return images.flatten(1).isfinite().all(dim=1).cpu()
+
+
+def _picture(request: GenerateRequest, pixels: Tensor, finite: Tensor, stabilised: Tensor) -> Pictures | JobError:
+    """What came of one request: its rows' pixels, and which of them are finite and which took the other rule."""
+    if not bool(finite.all()):
+        return NonFiniteSample(f"guidance {request.guidance:g}")
+    return Pictures(pixels, tuple(torch.nonzero(stabilised).flatten().tolist()))

@@ -23,3 +23,7 @@ class ModelChanged(JobError):
 
 class JobRefused(JobError):
     """A queued job names a function or a callback that is not ours."""
+
+
+class JobCancelled(JobError):
+    """Somebody asked for the job's end while it ran."""

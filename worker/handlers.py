@@ -1,32 +1,39 @@
-"""What a worker does with a job of each kind: payload in, result out, bytes beside it.
+"""What a worker does with a batch of each kind: payloads in, results out, bytes beside them.
 
-Owns the way from a job's payload to its stored result, and the metrics of that way. Knows
+Owns the way from jobs' payloads to their stored results, and the metrics of that way. Knows
 nothing of RQ's bookkeeping.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from pydantic import TypeAdapter
 from redis import Redis
-from rq.job import Job
+from torch import Tensor
 
-from worker.contract import GenerateRequest, GenerateResult, Kind, ScoreRequest, input_key, pace_key, pictures_key
-from worker.engine import Engine
-from worker.errors import JobError, NonFiniteSample
-from worker.images import encode_pictures
+from model.pixels import to_pixels
+from worker.batch_worker import Outcome
+from worker.contract import GenerateRequest, GenerateResult, Kind, ScoreRequest, input_key, pace_key
+from worker.engine import Engine, Pictures
+from worker.errors import JobCancelled, JobError, NonFiniteSample
+from worker.images import encode_pictures, encode_preview
 from worker.metrics import WorkerMetrics
+from worker.observer import Observer
+from worker.painter import Passage
+from worker.picture_store import store_pictures
+from worker.served_job import ServedJob
 
 PACE_WEIGHT = 0.2
+Wanted = TypeVar("Wanted", GenerateRequest, ScoreRequest)
 
 
 @dataclass(frozen=True)
 class Handlers:
-    """The work of one worker process: `kind` is the only function its jobs may name."""
+    """The work of one worker process."""
 
     kind: Kind
     engine: Engine
@@ -34,78 +41,102 @@ class Handlers:
     metrics: WorkerMetrics
     result_ttl_s: int
 
-    def __call__(self, job: Job, payload: dict[str, Any]) -> dict[str, Any]:
-        """Do a job; its payload is a request's JSON, the return value a result's.
+    def __call__(self, jobs: Sequence[ServedJob]) -> Sequence[Outcome]:
+        """Do jobs in one batch; a payload is a request's JSON, a result its answer's."""
+        self._observe_waits(jobs)
+        work = self._generate if self.kind is Kind.GENERATE else self._score
+        outcomes = work(jobs)
+        for outcome in outcomes:
+            ended = "cancelled" if isinstance(outcome, JobCancelled) else "failed"
+            self._count("jobs", 1, ended if isinstance(outcome, Exception) else "succeeded")
+        return outcomes
 
-        Raises:
-            JobError: The job cannot be done.
-        """
-        labels = (self.engine.name, self.kind)
-        if job.enqueued_at is not None:
-            waited_s = (datetime.now(UTC) - job.enqueued_at).total_seconds()
-            self.metrics.wait.labels(*labels).observe(max(0.0, waited_s))
-        started_s = time.perf_counter()
-        with self._counted(labels):
-            result = self._generate(job, payload) if self.kind is Kind.GENERATE else self._score(job, payload)
-        self._measure_pace(time.perf_counter() - started_s)
-        return result
+    def _generate(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
+        def make(requests: list[GenerateRequest], able: list[ServedJob]) -> list[Outcome]:
+            observer = Observer(self.connection, able, self._draw)
+            made = self._timed(sum(each.n for each in requests), lambda: self.engine.generate(requests, observer))
+            return [self._finish(*each) for each in zip(able, requests, made, strict=True)]
 
-    def _generate(self, job: Job, payload: dict[str, Any]) -> dict[str, Any]:
-        request = GenerateRequest.model_validate(payload)
-        with self._batch(request.n):
-            (made,) = self.engine.generate([request])
-        if isinstance(made, NonFiniteSample):
-            self._count_non_finite(request.n)
-            raise made
-        self._count_non_finite(len(made.stabilised))
+        return self._with_requests(jobs, GenerateRequest, make)
+
+    def _finish(self, job: ServedJob, request: GenerateRequest, made: Pictures | JobError) -> Outcome:
+        if isinstance(made, JobError):
+            if isinstance(made, NonFiniteSample):
+                self._count("non_finite", request.n)
+            return made
+        self._count("non_finite", len(made.stabilised))
         files = encode_pictures(made.pixels, request, self.engine.facts())
         # Written before the job is committed as finished: a finished job always has its pictures.
-        with self.connection.pipeline() as pipeline:
-            pipeline.hset(pictures_key(job.id), mapping=dict(files.items()))
-            pipeline.expire(pictures_key(job.id), self.result_ttl_s)
-            pipeline.execute()
+        store_pictures(self.connection, job.id, files, self.result_ttl_s)
         height, width = made.pixels.shape[2:]
         result = GenerateResult(seeds=request.seeds, width=width, height=height, stabilised=made.stabilised)
         return result.model_dump(mode="json")
 
-    def _score(self, job: Job, payload: dict[str, Any]) -> dict[str, Any]:
-        request = ScoreRequest.model_validate(payload)
-        self.engine.check_digest(request.model_digest)  # first: other weights may take pixels of another size
-        config = self.engine.flow.config
+    def _draw(self, passage: Passage, owner: int) -> bytes:
+        return encode_preview(to_pixels(passage.of(owner), self.engine.flow.config).cpu())
+
+    def _score(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
+        def score(requests: list[ScoreRequest], able: list[ServedJob]) -> list[Outcome]:
+            pixels = [self._pixels(job, request) for job, request in zip(able, requests, strict=True)]
+            there = [index for index, each in enumerate(pixels) if isinstance(each, Tensor)]
+            found = [(requests[index], each) for index, each in enumerate(pixels) if isinstance(each, Tensor)]
+            results = self._timed(sum(len(each) for _, each in found), lambda: self.engine.score_all(found))
+            scored = dict(zip(there, results, strict=True))
+            return [
+                scored[index].model_dump(mode="json") if isinstance(each, Tensor) else each
+                for index, each in enumerate(pixels)
+            ]
+
+        return self._with_requests(jobs, ScoreRequest, score)
+
+    def _pixels(self, job: ServedJob, request: ScoreRequest) -> Tensor | JobError:
         content = self.connection.get(input_key(job.id))
         if not isinstance(content, bytes):
-            raise JobError("the pixels are gone: the job waited longer than they are kept")
+            return JobError("the pixels are gone: the job waited longer than they are kept")
+        config = self.engine.flow.config
         flat = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        pixels = flat.view(len(request.images), config.in_channels, config.image_size, config.image_size)
-        with self._batch(len(request.images)):
-            result = self.engine.score(request, pixels)
-        return result.model_dump(mode="json")
+        return flat.view(len(request.images), config.in_channels, config.image_size, config.image_size)
 
-    def _measure_pace(self, job_s: float) -> None:
-        """Fold a job's duration into the average that estimates are made from."""
-        key = pace_key(self.kind, self.engine.name)
-        before = self.connection.get(key)
-        pace_s = job_s if before is None else float(before) + PACE_WEIGHT * (job_s - float(before))
-        self.connection.set(key, pace_s, ex=self.result_ttl_s)
+    def _with_requests(
+        self,
+        jobs: Sequence[ServedJob],
+        kind: type[Wanted],
+        work: Callable[[list[Wanted], list[ServedJob]], list[Outcome]],
+    ) -> list[Outcome]:
+        """Do `work` on the jobs whose payloads can be used; the others fail alone."""
+        requests: list[Wanted] = []
+        outcomes: dict[str, Outcome] = {}
+        for job in jobs:
+            try:
+                request = TypeAdapter(kind).validate_python(job.args[0])
+                self.engine.check_digest(request.model_digest)
+                requests.append(request)
+            except Exception as error:
+                outcomes[job.id] = error
+        able = [job for job in jobs if job.id not in outcomes]
+        done = work(requests, able) if able else []
+        outcomes |= dict(zip((job.id for job in able), done, strict=True))
+        return [outcomes[job.id] for job in jobs]
 
-    @contextmanager
-    def _counted(self, labels: tuple[str, str]) -> Iterator[None]:
-        """Count how the job ends."""
-        try:
-            yield
-        except BaseException:
-            self.metrics.jobs.labels(*labels, "failed").inc()
-            raise
-        self.metrics.jobs.labels(*labels, "succeeded").inc()
-
-    @contextmanager
-    def _batch(self, images: int) -> Iterator[None]:
-        """Time a batch and count its images."""
+    def _timed(self, images: int, work: Callable[[], Any]) -> Any:
+        """Time a batch, count its images, and fold its pace into the average that estimates are made from."""
         labels, started_s = (self.engine.name, self.kind), time.perf_counter()
         self.metrics.batch_size.labels(*labels).observe(images)
-        yield
-        self.metrics.batch_duration.labels(*labels).observe(time.perf_counter() - started_s)
-        self.metrics.images.labels(*labels).inc(images)
+        result = work()
+        batch_s = time.perf_counter() - started_s
+        self.metrics.batch_duration.labels(*labels).observe(batch_s)
+        self._count("images", images)
+        key, pace_s = pace_key(self.kind, self.engine.name), batch_s / max(1, images)
+        before = self.connection.get(key)
+        smooth_s = pace_s if before is None else float(before) + PACE_WEIGHT * (pace_s - float(before))
+        self.connection.set(key, smooth_s, ex=self.result_ttl_s)
+        return result
 
-    def _count_non_finite(self, images: int) -> None:
-        self.metrics.non_finite.labels(self.engine.name, self.kind).inc(images)
+    def _observe_waits(self, jobs: Sequence[ServedJob]) -> None:
+        for job in jobs:
+            if job.enqueued_at is not None:
+                waited_s = (datetime.now(UTC) - job.enqueued_at).total_seconds()
+                self.metrics.wait.labels(self.engine.name, self.kind).observe(max(0.0, waited_s))
+
+    def _count(self, name: str, amount: int, *more: str) -> None:
+        getattr(self.metrics, name).labels(self.engine.name, self.kind, *more).inc(amount)

@@ -24,18 +24,32 @@ def encode_pictures(pixels: Tensor, request: GenerateRequest, facts: ModelFacts)
         alone = request.model_copy(update={"seed": seed, "n": 1})
         files[str(index)] = _png(pixels[index], alone, facts)
     if request.n > 1:
-        files["sheet"] = _png(contact_sheet(pixels, columns=math.ceil(math.sqrt(request.n))), request, facts)
+        files["sheet"] = _png(_laid_out(pixels), request, facts)
     return files
+
+
+def encode_preview(pixels: Tensor) -> bytes:
+    """A PNG of uint8 pixels (n, C, H, W) on their way, laid out as the pictures will be; it claims nothing."""
+    return _file(_laid_out(pixels), PngInfo())
 
 
 def _png(pixels: Tensor, request: GenerateRequest, facts: ModelFacts) -> bytes:
     """A PNG of uint8 pixels (C, H, W) with its request in a text chunk."""
-    channels, height, width = pixels.shape
-    content = pixels.permute(1, 2, 0).contiguous().numpy().tobytes()
-    image = Image.frombytes("L" if channels == 1 else "RGB", (width, height), content)
     text = PngInfo()
     text.add_text("Software", SOFTWARE)
     text.add_itxt("tarflow", json.dumps(describe(request, facts), ensure_ascii=False))
+    return _file(pixels, text)
+
+
+def _laid_out(pixels: Tensor) -> Tensor:
+    """The picture itself, (C, H, W), or a sheet of several, in a square."""
+    return pixels[0] if len(pixels) == 1 else contact_sheet(pixels, columns=math.ceil(math.sqrt(len(pixels))))
+
+
+def _file(pixels: Tensor, text: PngInfo) -> bytes:
+    channels, height, width = pixels.shape
+    content = pixels.permute(1, 2, 0).contiguous().numpy().tobytes()
+    image = Image.frombytes("L" if channels == 1 else "RGB", (width, height), content)
     file = io.BytesIO()
     image.save(file, "PNG", pnginfo=text)
     return file.getvalue()

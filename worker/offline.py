@@ -14,7 +14,7 @@ import torch
 from pictures.fitting import Shape, UnfitImage, decode, fit
 from worker.contract import MAX_SEED, GenerateRequest, ScoreInput, ScoreRequest, ScoreResult
 from worker.engine import Engine
-from worker.errors import NonFiniteSample
+from worker.errors import JobError
 from worker.images import encode_pictures
 
 
@@ -48,7 +48,7 @@ def generate_file(engine: Engine, wish: GenerateWish, out: Path) -> GenerateRequ
         attention_temperature=facts.defaults.attention_temperature,
     )
     (made,) = engine.generate([request])
-    if isinstance(made, NonFiniteSample):
+    if isinstance(made, JobError):
         raise made
     files = encode_pictures(made.pixels, request, facts)
     out.write_bytes(files.get("sheet", files["0"]))

@@ -40,7 +40,7 @@ def presence(connection: Redis, worker_name: str, kind: Kind, facts: ModelFacts)
         yield
     finally:
         ended.set()
-        thread.join()
+        thread.join(BEAT_S)
         try:
             connection.zrem(workers_key(kind, facts.name), worker_name)
         except RedisError as error:

@@ -19,12 +19,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from worker.batch_worker import BatchWorker
 from worker.contract import Kind, model_name
 from worker.engine import Engine
 from worker.handlers import Handlers
 from worker.metrics import WorkerMetrics
 from worker.presence import presence
-from worker.queue_worker import QueueWorker
 from worker.settings import WorkerSettings
 
 # Longer than RQ's longest blocking read, which is a little under seven minutes.
@@ -56,7 +56,9 @@ def run_worker(settings: WorkerSettings) -> int:
     connection = connect(settings.redis_url)
     _await_redis(connection)
     handlers = Handlers(settings.kind, engine, connection, metrics, settings.result_ttl_s)
-    worker = QueueWorker(connection, settings.kind, engine.name, handlers)
+    worker = BatchWorker(
+        connection, settings.kind, engine.name, handlers, settings.max_batch, settings.batch_window_ms / 1e3
+    )
     log.info("serving %s jobs of %s on %s", settings.kind, engine.name, engine.device)
     with presence(connect(settings.redis_url), worker.name, settings.kind, engine.facts()):
         worker.work(logging_level="WARNING")

@@ -1,43 +1,43 @@
 """A job as our workers run it: only functions we allow, and news of its end.
 
-Owns the allow-list, the refusal of callbacks and the completion stream. Knows nothing of
-what the functions do.
+Owns the allow-list, the refusal of callbacks and the three ways a job ends. Knows nothing of what the
+functions do.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from redis import Redis
 from redis.client import Pipeline
-from rq.job import Job
+from rq.executions import Execution
+from rq.job import Job, JobStatus
 from rq.timeouts import JobTimeoutException
+from rq.utils import now, utcformat
 
-from worker.contract import DONE_STREAM, FailureReason
+from worker.contract import FailureReason, JobState
 from worker.errors import JobError, JobRefused
+from worker.news import tell_state
 
-STREAM_LENGTH = 10_000
-STREAM_TTL_S = 24 * 3600
-
-Handler = Callable[[Job, dict[str, Any]], dict[str, Any]]
+# Of a job that says nothing; ours all do.
+DEFAULT_RESULT_TTL_S = 3600
 
 
 class ServedJob(Job):
-    """RQ would import any dotted path that Redis names; this job calls what `allowed` holds and nothing else."""
+    """RQ would import any dotted path that Redis names; our workers run what they allow, and nothing by name."""
 
-    allowed: dict[str, Handler]
+    def check(self, allowed: str) -> None:
+        """Raise JobRefused unless the job names the function `allowed`, and neither an instance nor a callback."""
+        callbacks = (self._success_callback_name, self._failure_callback_name, self._stopped_callback_name)
+        if self.func_name != allowed or self.instance is not None or any(callbacks):
+            raise JobRefused(f"job {self.id} names {self.func_name!r} with callbacks {callbacks}")
 
     @property
-    def func(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """The handler of this job's function.
+    def func(self) -> Callable[..., Any]:
+        """Never one: what RQ would import.
 
         Raises:
-            JobRefused: The job names another function, an instance or a callback.
+            JobRefused: Always.
         """
-        callbacks = (self._success_callback_name, self._failure_callback_name, self._stopped_callback_name)
-        if self.func_name not in self.allowed or self.instance is not None or any(callbacks):
-            raise JobRefused(f"job {self.id} names {self.func_name!r} with callbacks {callbacks}")
-        return partial(self.allowed[self.func_name], self)
+        raise JobRefused(f"job {self.id}: RQ is not to run {self.func_name!r} by itself")
 
     @property
     def success_callback(self) -> None:
@@ -54,32 +54,51 @@ class ServedJob(Job):
     def send_webhooks(self, *_arguments: Any, **_options: Any) -> None:
         """Never one: a URL that Redis names is as strange as a function."""
 
-    def perform(self) -> dict[str, Any]:
-        """Run the job; a failure's reason is kept in its metadata, for the service to tell."""
-        try:
-            result: dict[str, Any] = super().perform()
-        except Exception as error:
-            self.meta["failure_reason"] = _reason(error)
-            self.save_meta()
-            raise
-        return result
+    def succeed(self, result: Mapping[str, Any], execution: Execution, pipeline: Pipeline) -> None:
+        """End with a result; in the pipeline's transaction, like the other ends."""
+        self.ended_at, self._result, self._status = now(), dict(result), JobStatus.FINISHED
+        ttl = self.get_result_ttl(DEFAULT_RESULT_TTL_S)
+        self._handle_success(ttl, pipeline, **_ran(self, execution))
+        self.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)
+        tell_state(pipeline, self.id, JobState.SUCCEEDED)
 
-    def _handle_success(self, result_ttl: int, pipeline: Pipeline, *args: Any, **kwargs: Any) -> None:
-        super()._handle_success(result_ttl, pipeline, *args, **kwargs)
-        announce_end(pipeline, self.id)
+    def fail(self, reason: FailureReason, details: str, pipeline: Pipeline, execution: Execution | None = None) -> None:
+        """End with a reason that a client may be told, and details that stay in the house."""
+        self.ended_at, self.meta["failure_reason"] = now(), reason
+        self.set_status(JobStatus.FAILED, pipeline=pipeline)
+        pipeline.hset(
+            self.key, mapping={"meta": self.serializer.dumps(self.meta), "ended_at": utcformat(self.ended_at)}
+        )
+        self._handle_failure(details, pipeline, **(_ran(self, execution) if execution else {}))
+        tell_state(pipeline, self.id, JobState.FAILED)
 
-    def _handle_failure(self, exc_string: str, pipeline: Pipeline, *args: Any, **kwargs: Any) -> None:
-        super()._handle_failure(exc_string, pipeline, *args, **kwargs)
-        announce_end(pipeline, self.id)
+    def be_cancelled(self, pipeline: Pipeline) -> None:
+        """End because it was asked to."""
+        self.ended_at = now()
+        self.set_status(JobStatus.CANCELED, pipeline=pipeline)
+        pipeline.hset(self.key, "ended_at", utcformat(self.ended_at))
+        self.cleanup(self.get_result_ttl(DEFAULT_RESULT_TTL_S), pipeline=pipeline, remove_from_queue=False)
+        tell_state(pipeline, self.id, JobState.CANCELLED)
 
 
-def announce_end(connection: Redis | Pipeline, job_id: str) -> None:
-    """Tell every API process that a job has ended; in the transaction that ends it."""
-    connection.xadd(DONE_STREAM, {"job_id": job_id}, maxlen=STREAM_LENGTH, approximate=True)
-    connection.expire(DONE_STREAM, STREAM_TTL_S)
+def as_served(job: Job) -> ServedJob:
+    """The job as ours; RQ makes every job of the class it was told."""
+    if not isinstance(job, ServedJob):
+        raise TypeError(f"job {job.id} is a {type(job).__name__}")
+    return job
 
 
-def _reason(error: Exception) -> FailureReason:
+def _ran(job: Job, execution: Execution) -> dict[str, Any]:
+    return {
+        "worker_name": job.worker_name or "",
+        "execution_id": execution.id,
+        "execution_started_at": execution.created_at,
+        "execution_ended_at": job.ended_at,
+    }
+
+
+def reason_of(error: BaseException) -> FailureReason:
+    """What a client may be told of an error."""
     if isinstance(error, JobError):
         return error.reason
     return FailureReason.TIMEOUT if isinstance(error, JobTimeoutException) else FailureReason.INTERNAL

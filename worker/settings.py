@@ -22,6 +22,10 @@ class WorkerSettings(BaseSettings):
         str, NoDecode, Field(description="checkpoint names or paths, comma-separated; the first is served")
     ] = "mnist-28"
     device: Annotated[str, Field(description="auto, cpu, cuda or cuda:N")] = "auto"
+    max_batch: Annotated[int, Field(ge=1, le=1024, description="images of a batch")] = 32
+    batch_window_ms: Annotated[
+        int, Field(ge=0, le=1000, description="milliseconds a batch waits for more jobs; 0 = takes what is there")
+    ] = 0
     threads: Annotated[int, Field(ge=0, description="CPU threads that share a batch of pictures; 0 = one a core")] = 0
     result_ttl_s: Annotated[int, Field(ge=1, description="seconds a result is kept")] = 3600
     metrics_port: Annotated[int, Field(ge=0, le=65535, description="port of the worker's metrics; 0 = none")] = 9100

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen
 from tempfile import TemporaryDirectory
@@ -20,9 +20,12 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 import torch
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from model import TarFlow, TarFlowConfig, save
 from model.card import Card, SamplingDefaults
+from service.embedded_redis import server_binary
 from service.tether import Start, stop, tether
 
 TARFLOW = str(Path(sys.executable).with_name("tarflow"))
@@ -136,8 +139,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of a checkpoint that takes seconds: 1024 patches of one pixel, one after the other, in each block."""
-    return _checkpoint(tmp_path_factory.mktemp("checkpoints") / "slow", image_size=32, patch_size=1, blocks=2)
+    """The path of a checkpoint that takes seconds for 16 pictures: 1024 patches of one pixel in each of 8 blocks."""
+    return _checkpoint(tmp_path_factory.mktemp("checkpoints") / "slow", image_size=32, patch_size=1, blocks=8)
 
 
 @pytest.fixture(scope="session")
@@ -156,6 +159,40 @@ def free_port() -> int:
     """A loopback port that nobody had a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+@dataclass
+class RedisServer:
+    """A Redis that always has the same address and the same data."""
+
+    start_process: Start
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        durable = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", str(self.folder))
+        command = (str(server_binary()), "--bind", "127.0.0.1", "--port", str(self.port), *durable)
+        self.process = self.start_process(command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
+        until(self._answers)
+
+    def stop(self) -> None:
+        """Stop it, if it runs."""
+        if self.process is not None:
+            stop(self.process, STOP_TIMEOUT_S)
+
+    def _answers(self) -> bool:
+        with Redis.from_url(self.url) as probe:
+            try:
+                return bool(probe.ping())
+            except RedisConnectionError:
+                return False
 
 
 def until(look: Callable[[], T], within_s: float = START_TIMEOUT_S) -> T:

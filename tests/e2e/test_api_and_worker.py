@@ -4,55 +4,15 @@ import io
 import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from pathlib import Path
-from subprocess import DEVNULL, Popen
+from dataclasses import dataclass
 
 import httpx
 import pytest
 from PIL import Image
-from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 
-from service.embedded_redis import server_binary
-from service.tether import Start, stop
-from tests.e2e.conftest import STOP_TIMEOUT_S, Launcher, Program, Site, answers, client, free_port, until
+from tests.e2e.conftest import STOP_TIMEOUT_S, Launcher, Program, RedisServer, Site, answers, client, free_port, until
 
 PROMPT_S = 10.0  # longer than any time-out towards Redis, shorter than a wait for a result
-
-
-@dataclass
-class RedisServer:
-    """A Redis that always has the same address and the same data."""
-
-    start_process: Start
-    folder: Path
-    port: int = field(default_factory=free_port)
-    process: Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        durable = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", str(self.folder))
-        command = (str(server_binary()), "--bind", "127.0.0.1", "--port", str(self.port), *durable)
-        self.process = self.start_process(command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
-        until(self._answers)
-
-    def stop(self) -> None:
-        """Stop it, if it runs."""
-        if self.process is not None:
-            stop(self.process, STOP_TIMEOUT_S)
-
-    def _answers(self) -> bool:
-        with Redis.from_url(self.url) as probe:
-            try:
-                return bool(probe.ping())
-            except RedisConnectionError:
-                return False
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +41,9 @@ class Workers:
     launcher: Launcher
     redis_url: str
 
-    def of(self, model: str) -> AbstractContextManager[Program]:
+    def of(self, model: str, **more: str) -> AbstractContextManager[Program]:
         """A worker of one model, until the end of the block."""
-        settings = {"redis_url": self.redis_url, "metrics_port": "0"}
+        settings = {"redis_url": self.redis_url, "metrics_port": "0", **more}
         return self.launcher.running("worker", "--kind", "generate", "--model", model, **settings)
 
 
@@ -151,7 +111,7 @@ def test_an_idle_worker_told_to_stop_ends_with_status_0(api: Site, workers: Work
 
 
 def test_a_worker_told_to_stop_finishes_its_job_and_leaves_the_next(api: Site, workers: Workers, slow: str) -> None:
-    with workers.of(slow) as worker:
+    with workers.of(slow, max_batch="1") as worker:
         until(lambda: api.http.get("/models/slow").json()["live_workers"]["generate"])
         running, waiting = (queued(api, "slow") for _ in range(2))
         until(lambda: state(api, running) == "running")

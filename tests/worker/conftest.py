@@ -5,7 +5,7 @@ Owns what "tiny" means here and the life of the test Redis. Knows no law.
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from rq.job import Job
 from model import TarFlow, TarFlowConfig, save
 from model.card import Card, SamplingDefaults
 from service.embedded_redis import embedded_redis
+from worker.batch_worker import BatchHandler, BatchWorker, Outcome
 from worker.contract import GenerateRequest, Kind
 from worker.engine import Engine, Pictures
-from worker.queue_worker import QueueWorker
-from worker.served_job import Handler
+from worker.handlers import Handlers
+from worker.served_job import ServedJob
 
 OUTPUT_STD = 0.02  # small log-scales: samples stay finite and mostly inside [-1, 1]
 EMBEDDING_STD = 1.0  # classes far apart: guidance has something to do
@@ -40,7 +41,8 @@ TINY: dict[str, Any] = {
 Edit = Callable[[TarFlow], None]
 CheckpointMaker = Callable[..., Path]
 EngineMaker = Callable[..., Engine]
-QueueWork = Callable[..., QueueWorker]
+QueueWork = Callable[..., BatchWorker]
+JobHandler = Callable[[ServedJob, dict[str, Any]], dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
@@ -110,14 +112,32 @@ def work(connection: Redis) -> Iterator[QueueWork]:
     """Do what is queued for a kind of work on `tiny`, in this process; the signal handlers are put back."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def until_empty(handler: Handler, kind: Kind = Kind.GENERATE) -> QueueWorker:
-        worker = QueueWorker(connection, kind, "tiny", handler)
+    def until_empty(
+        handler: JobHandler | Handlers, kind: Kind = Kind.GENERATE, max_images: int = 1, batches: bool = False
+    ) -> BatchWorker:
+        together: Any = handler if batches or isinstance(handler, Handlers) else one_by_one(handler)
+        worker = BatchWorker(connection, kind, "tiny", together, max_images, window_s=0)
         worker.work(burst=True, logging_level="CRITICAL")
         return worker
 
     yield until_empty
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+def one_by_one(handler: JobHandler) -> BatchHandler:
+    """A handler of batches that does its jobs one after the other; what one raises is its own."""
+
+    def handle(jobs: Sequence[ServedJob]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for job in jobs:
+            try:
+                outcomes.append(handler(job, job.args[0]))
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
+
+    return handle
 
 
 def generate_request(engine: Engine, **changes: Any) -> GenerateRequest:

@@ -14,7 +14,7 @@ from model.card import SamplingDefaults
 from model.pixels import to_pixels
 from tests.worker.conftest import EngineMaker, generate_request, made, overflow, run_away
 from worker.contract import MAX_SEED, NO_CLASS, GenerateRequest
-from worker.engine import Engine
+from worker.engine import Engine, Pictures
 from worker.errors import ModelChanged, NonFiniteSample
 from worker.images import encode_pictures
 
@@ -34,7 +34,7 @@ def files(engine: Engine, requests: Sequence[GenerateRequest]) -> list[bytes]:
 
 def unrounded(engine: Engine, requests: Sequence[GenerateRequest]) -> Tensor:
     """The images (N, C, H, W) of requests, before they become pixels."""
-    images = engine._images(engine._rows(requests), "linear")
+    images = engine._painter().paint(engine._rows(requests), "linear")
     assert bool(images.isfinite().all())
     return images
 
@@ -200,7 +200,7 @@ def test_pixels_beside_a_request_that_fails_are_what_they_are_alone(make_engine:
     sound = generate_request(engine, guidance=0.5)
     beside, _ = engine.generate([sound, generate_request(engine, class_index=0)])
     (alone,) = made(engine, sound)
-    assert not isinstance(beside, NonFiniteSample)
+    assert isinstance(beside, Pictures)
     assert torch.equal(beside.pixels, alone.pixels)
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from model import denoise
 from tests.worker.conftest import EngineMaker, generate_request, made
-from worker import engine as engine_module
+from worker import painter
 from worker.halving import in_halves
 
 
@@ -69,7 +69,7 @@ def test_pictures_of_a_batch_that_did_not_fit_are_the_pictures_it_would_have_had
             raise torch.OutOfMemoryError("CUDA out of memory")
         return denoise(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine_module, "denoise", denoise_few)
+    monkeypatch.setattr(painter, "denoise", denoise_few)
     found = [each.pixels for each in made(engine, *requests)]
     assert max(widths) == 12
     assert all(torch.equal(one, other) for one, other in zip(expected, found, strict=True))

@@ -17,10 +17,10 @@ from rq.job import Job, JobStatus
 from rq.timeouts import JobTimeoutException
 from rq.webhook import Webhook
 
-from tests.worker.conftest import QueueWork, reloaded
-from worker.contract import DONE_STREAM, FailureReason, Kind, queue_name
+from tests.worker.conftest import QueueWork, one_by_one, reloaded
+from worker.batch_worker import BatchWorker
+from worker.contract import NEWS_STREAM, FailureReason, Kind, queue_name
 from worker.errors import JobError, ModelChanged, NonFiniteSample
-from worker.queue_worker import QueueWorker
 
 STRANGER = "import pathlib\npathlib.Path({trace!r}).touch()\ndef run(*_): pass\nclass Thing: pass\n"
 CALLBACKS = ("on_success", "on_failure", "on_stopped")
@@ -48,9 +48,9 @@ def answer(_job: Job, payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def announced(connection: Redis) -> list[str]:
-    """The ids on the stream of ended jobs, in order."""
-    entries: Any = connection.xrange(DONE_STREAM)
-    return [fields[b"job_id"].decode() for _, fields in entries]
+    """The ids of ended jobs in the news, in order."""
+    entries: Any = connection.xrange(NEWS_STREAM)
+    return [fields[b"job_id"].decode() for _, fields in entries if fields[b"event"] == b"done"]
 
 
 def assert_refused(job: Job) -> None:
@@ -172,14 +172,14 @@ def test_nothing_is_announced_before_the_end(queue: Queue, work: QueueWork) -> N
     assert seen == [[]]
 
 
-def test_the_stream_of_ended_jobs_expires(queue: Queue, work: QueueWork) -> None:
+def test_news_expire(queue: Queue, work: QueueWork) -> None:
     queue.enqueue("generate", {})
     work(answer)
-    assert queue.connection.ttl(DONE_STREAM) > 0
+    assert queue.connection.ttl(NEWS_STREAM) > 0
 
 
 def test_two_workers_of_one_process_have_two_names(connection: Redis) -> None:
-    names = {QueueWorker(connection, Kind.GENERATE, "tiny", answer).name for _ in range(2)}
+    names = {BatchWorker(connection, Kind.GENERATE, "tiny", one_by_one(answer), 1, 0).name for _ in range(2)}
     assert len(names) == 2
 
 

@@ -1,0 +1,118 @@
+"""The one step in which a job is let in: known already, too many, or queued.
+
+Owns the script that decides so in one piece, however many API processes ask. Knows nothing of HTTP.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.scripts import _build_hset_args
+
+from worker.contract import HELD_BYTES_KEY, HELD_KEY, IMAGES_FIELD
+
+# KEYS: job, queue, set of queues, key of the same request, idempotency key, held results, their bytes.
+# ARGV: job id, images, most images queued, most bytes held, seconds kept, request's digest, 1 if there is an
+#       idempotency key, prefix of jobs, field of images, fields of the job...
+ADMIT = """
+local function alive(id)
+  local status = redis.call('HGET', ARGV[8] .. id, 'status')
+  return status and status ~= 'failed' and status ~= 'canceled' and status ~= 'stopped'
+end
+if ARGV[7] == '1' then
+  local known = redis.call('HGETALL', KEYS[5])
+  if #known > 0 then
+    local fields = {}
+    for i = 1, #known, 2 do fields[known[i]] = known[i + 1] end
+    if fields.digest ~= ARGV[6] then return {'conflict', fields.job} end
+    if redis.call('EXISTS', ARGV[8] .. fields.job) == 1 then return {'known', fields.job} end
+  end
+end
+local function remember(id)
+  if ARGV[7] == '1' then
+    redis.call('HSET', KEYS[5], 'job', id, 'digest', ARGV[6])
+    redis.call('EXPIRE', KEYS[5], ARGV[5])
+  end
+end
+local same = redis.call('GET', KEYS[4])
+if same and alive(same) then
+  remember(same)
+  return {'known', same}
+end
+for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', redis.call('TIME')[1])) do
+  redis.call('ZREM', KEYS[6], entry)
+  redis.call('DECRBY', KEYS[7], string.match(entry, ':(%d+)$'))
+end
+if tonumber(redis.call('GET', KEYS[7]) or 0) >= tonumber(ARGV[4]) then return {'held', ''} end
+local queued = 0
+for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
+  queued = queued + tonumber(redis.call('HGET', ARGV[8] .. id, ARGV[9]) or 1)
+end
+if queued + tonumber(ARGV[2]) > tonumber(ARGV[3]) then return {'full', tostring(queued)} end
+redis.call('HSET', KEYS[1], ARGV[9], ARGV[2], unpack(ARGV, 10))
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+redis.call('SADD', KEYS[3], KEYS[2])
+redis.call('RPUSH', KEYS[2], ARGV[1])
+redis.call('SET', KEYS[4], ARGV[1], 'EX', ARGV[5])
+remember(ARGV[1])
+return {'queued', ARGV[1]}
+"""
+
+
+class Verdict(StrEnum):
+    """What became of a job at the door."""
+
+    QUEUED = "queued"
+    KNOWN = "known"
+    CONFLICT = "conflict"
+    FULL = "full"
+    HELD = "held"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is let in: images waiting in a queue, bytes of results kept for all, seconds a job is kept."""
+
+    max_queued: int
+    max_held_bytes: int
+    result_ttl_s: int
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """The verdict, and what it is about: the job there is now, or the images that were queued."""
+
+    verdict: Verdict
+    about: str
+
+
+@dataclass(frozen=True)
+class Admission:
+    """The door of all queues."""
+
+    connection: Redis
+    limits: Limits
+
+    def admit(self, queue: Queue, job: Job, images: int, digest: str, idempotency_key: str | None) -> Admitted:
+        """Queue a job unless the same request is there already, is on its way, or there is no room.
+
+        A job that failed or was cancelled is no answer: the same request is queued anew, but not under the
+        idempotency key that it failed under.
+        """
+        queue._prepare_for_queue(job)
+        keys = [
+            job.key,
+            queue.key,
+            queue.redis_queues_keys,
+            f"tarflow:same:{digest}",
+            f"tarflow:idempotency:{idempotency_key or ''}",
+            HELD_KEY,
+            HELD_BYTES_KEY,
+        ]
+        limits = self.limits
+        known = (job.id, images, limits.max_queued, limits.max_held_bytes, limits.result_ttl_s, digest)
+        more = (int(idempotency_key is not None), "rq:job:", IMAGES_FIELD, *_build_hset_args(job))
+        verdict, about = self.connection.register_script(ADMIT)(keys=keys, args=[*known, *more])
+        return Admitted(Verdict(verdict.decode()), about.decode())

@@ -1,0 +1,78 @@
+"""The end of a job before its time.
+
+Owns the two scripts: one for who says so, one for who hangs up. Knows nothing of HTTP.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from redis import Redis
+
+from worker.contract import CANCEL_FIELD, EVENTS_TTL_S, NEWS_LENGTH, NEWS_STREAM, NEWS_TTL_S, events_key
+
+# KEYS: job, its queue, the stream of news, waiters, the job's events.
+# ARGV: job id, field, now, seconds kept, length and TTL of the news, TTL of the events.
+CANCEL = """
+local status = redis.call('HGET', KEYS[1], 'status')
+if status == 'queued' then
+  redis.call('LREM', KEYS[2], 1, ARGV[1])
+  redis.call('HSET', KEYS[1], 'status', 'canceled', 'ended_at', ARGV[3])
+  redis.call('EXPIRE', KEYS[1], ARGV[4])
+  redis.call('XADD', KEYS[5], '*', 'event', 'done', 'data', '{"state": "cancelled"}')
+  redis.call('EXPIRE', KEYS[5], ARGV[7])
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'job_id', ARGV[1], 'event', 'done')
+  redis.call('EXPIRE', KEYS[3], ARGV[6])
+  return 'cancelled'
+end
+if status == 'started' then
+  redis.call('HSET', KEYS[1], ARGV[2], 1)
+  return 'requested'
+end
+if status == 'canceled' then return 'cancelled' end
+return 'ended'
+"""
+LEAVE = "if redis.call('DECR', KEYS[4]) > 0 then return 'awaited' end\n" + CANCEL
+
+
+class Cancelled(StrEnum):
+    """What a wish to end a job came to: done, passed on to its worker, too late, or others wait for it."""
+
+    CANCELLED = "cancelled"
+    REQUESTED = "requested"
+    ENDED = "ended"
+    AWAITED = "awaited"
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """Ends jobs, and counts who waits for them."""
+
+    connection: Redis
+    result_ttl_s: int
+
+    def cancel(self, job_id: str, queue_key: str) -> Cancelled:
+        """End a queued job now; ask the worker of a running one to."""
+        return self._run(CANCEL, job_id, queue_key)
+
+    def await_(self, job_id: str) -> None:
+        """Somebody wants the job's result: it is not cancelled when another leaves."""
+        key = self._waiters_key(job_id)
+        with self.connection.pipeline() as pipeline:
+            pipeline.incr(key)
+            pipeline.expire(key, self.result_ttl_s)
+            pipeline.execute()
+
+    def leave(self, job_id: str, queue_key: str) -> Cancelled:
+        """Somebody who waited hung up; if nobody else wants the job, it ends."""
+        return self._run(LEAVE, job_id, queue_key)
+
+    def _run(self, script: str, job_id: str, queue_key: str) -> Cancelled:
+        keys = [f"rq:job:{job_id}", queue_key, NEWS_STREAM, self._waiters_key(job_id), events_key(job_id)]
+        ended_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        kept = (self.result_ttl_s, NEWS_LENGTH, NEWS_TTL_S, EVENTS_TTL_S)
+        args: list[str | int] = [job_id, CANCEL_FIELD, ended_at, *kept]
+        return Cancelled(self.connection.register_script(script)(keys=keys, args=args).decode())
+
+    def _waiters_key(self, job_id: str) -> str:
+        return f"tarflow:waiters:{job_id}"

@@ -1,0 +1,226 @@
+"""The queue's consumer: one process, one queue, one batch after the other.
+
+Owns how a worker process starts, runs and stops, and the commit of what a batch made. Knows nothing
+of models. About half of what it overrides is private to RQ, which is therefore pinned; its tests are
+the gate for an upgrade.
+"""
+
+import logging
+import os
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from redis import Redis, WatchError
+from redis.client import Pipeline
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from rq import Queue, SimpleWorker
+from rq.exceptions import StopRequested
+from rq.executions import Execution
+from rq.job import JobStatus
+from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
+from rq.utils import now
+from rq.worker import WorkerStatus
+
+from worker.contract import CANCEL_FIELD, LEASE_S, Kind, queue_name, worker_name
+from worker.errors import JobCancelled
+from worker.intake import Batch, Intake
+from worker.janitor import Janitor
+from worker.leases import Leases
+from worker.served_job import ServedJob, reason_of
+
+# Away, or so full that it refuses: both pass, and nothing is lost meanwhile.
+REDIS_UNABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError)
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 2.0
+
+Outcome = Mapping[str, Any] | Exception
+
+log = logging.getLogger(__name__)
+
+
+class BatchHandler(Protocol):
+    """The work: jobs in, for each of them its result or what went wrong with it alone."""
+
+    def __call__(self, jobs: Sequence[ServedJob]) -> Sequence[Outcome]:
+        """Do them all in one batch; what it raises is everybody's."""
+        ...
+
+
+class BatchWorker(SimpleWorker):
+    """Runs batches of jobs in this process, where the model is warm."""
+
+    job_class = ServedJob
+
+    def __init__(
+        self, connection: Redis, kind: Kind, model: str, handler: BatchHandler, max_images: int, window_s: float
+    ) -> None:  # fmt: skip
+        queue = Queue(queue_name(kind, model), connection=connection, serializer="json", job_class=ServedJob)
+        # Unique over hosts and restarts: RQ refuses a second worker of one name.
+        name = f"{worker_name(kind, model, os.getpid())}-{uuid.uuid4().hex[:6]}"
+        super().__init__([queue], name=name, connection=connection, serializer="json", job_class=ServedJob)
+        self.kind, self.handler = kind, handler
+        self.intake = Intake(queue, max_images, window_s)
+        self.janitor = Janitor(connection, queue)
+        self.leases = Leases(connection, self._keep_up)
+        self.batches = 0
+
+    @property
+    def was_told_to_stop(self) -> bool:
+        """Whether a signal ended the work; RQ ends it too, and only logs, when an error is beyond it."""
+        return self._shutdown_requested_date is not None
+
+    def work(self, *arguments: Any, **options: Any) -> bool:
+        """Serve the queue until told to stop, or, with `burst=True`, until it is empty."""
+        with self.leases.renewing():
+            return super().work(*arguments, **options)
+
+    def _shutdown(self) -> None:
+        """Stop after the batch at hand: an exception out of a pop could lose what was popped."""
+        self._stop_requested = True
+
+    def _keep_up(self) -> None:
+        super().heartbeat()
+        self.janitor.tidy()
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Tell RQ that this worker lives."""
+        self._patiently(lambda: super(BatchWorker, self).heartbeat(timeout, pipeline))
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Heed `rq suspend`."""
+        self._patiently(lambda: super(BatchWorker, self).check_for_suspension(burst))
+
+    def teardown(self) -> None:
+        """Sign off, if Redis can be told."""
+        try:
+            super().teardown()
+        except RedisError as error:
+            log.warning("not signed off: %s", error)
+
+    def run_maintenance_tasks(self) -> None:
+        """Let RQ tidy its registries, all but that of running jobs, whose jobs it might end twice."""
+        self.janitor.tidy()
+        for registry in (self.intake.queue.finished_job_registry, self.intake.queue.failed_job_registry):
+            registry.cleanup()
+        self.last_cleaned_at = now()  # type: ignore[assignment]
+
+    def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
+        """The next batch and its queue; None when told to stop, when idle too long, or, without a timeout, at once."""
+        self._patiently(lambda: self.set_state(WorkerStatus.IDLE))
+        idle_until_s = float("inf") if max_idle_time is None else time.monotonic() + max_idle_time
+        while not self._stop_requested and time.monotonic() < idle_until_s:
+            batch = self._patiently(lambda: self._next(wait=timeout is not None))
+            if batch is not None and batch.jobs:
+                return batch, self.intake.queue
+            if batch is None and timeout is None:
+                return None
+            if self.should_run_maintenance_tasks:
+                self._patiently(self.run_maintenance_tasks)
+        return None
+
+    def _next(self, wait: bool) -> Batch | None:
+        jobs = self.intake.pop(wait)
+        if not jobs:
+            return None
+        self.set_state(WorkerStatus.BUSY)
+        return self.intake.claim(jobs, self.name)
+
+    def execute_job(self, job: Any, queue: Queue) -> None:
+        """Run a batch and commit what came of each of its jobs."""
+        batch: Batch = job
+        self.batches += 1
+        self.executions.update({each.id: each for each in batch.executions})
+        timeout_s = max(int(each.timeout or 0) for each in batch.jobs)
+        with self.leases.held(batch, timeout_s):
+            outcomes = self._run(batch.jobs, timeout_s)
+            for each, execution, outcome in zip(batch.jobs, batch.executions, outcomes, strict=True):
+                self._patiently(partial(self._commit, each, execution, outcome), LEASE_S)
+        del queue
+
+    def _run(self, jobs: Sequence[ServedJob], timeout_s: int) -> Sequence[Outcome]:
+        """The handler's outcomes; if it fails as a whole, each job is run alone, to find the one at fault."""
+        refused = {job.id: error for job in jobs if (error := _refusal(job, self.kind))}
+        allowed = [job for job in jobs if job.id not in refused]
+        outcomes = dict(zip((job.id for job in allowed), self._handle(allowed, timeout_s), strict=True))
+        return [refused.get(job.id) or outcomes[job.id] for job in jobs]
+
+    def _handle(self, jobs: Sequence[ServedJob], timeout_s: int) -> Sequence[Outcome]:
+        if not jobs:
+            return []
+        try:
+            with UnixSignalDeathPenalty(timeout_s, JobTimeoutException):
+                return self.handler(jobs)
+        except Exception as error:
+            if len(jobs) == 1 or isinstance(error, JobTimeoutException):
+                log.exception("job %s failed", ", ".join(job.id for job in jobs))
+                return [error] * len(jobs)
+            log.warning("a batch of %d failed, running its jobs alone: %s", len(jobs), error)
+        return [outcome for job in jobs for outcome in self._handle([job], timeout_s)]
+
+    def _commit(self, job: ServedJob, execution: Execution, outcome: Outcome) -> None:
+        """End a job, in one transaction and only while it is ours to end."""
+        while True:
+            with self.connection.pipeline() as pipeline:
+                try:
+                    if not self._is_ours(job, execution, pipeline):
+                        log.warning("job %s is not ours any more: its lease ran out; result dropped", job.id)
+                        pipeline.multi()
+                    else:
+                        self._end(job, execution, outcome, pipeline)
+                    self.cleanup_execution(job, pipeline=pipeline, execution=execution)
+                    pipeline.execute()
+                    return
+                except WatchError:
+                    continue
+
+    def _is_ours(self, job: ServedJob, execution: Execution, pipeline: Pipeline) -> bool:
+        pipeline.watch(job.key)
+        status, worker = pipeline.hmget(job.key, "status", "worker_name")
+        lease = pipeline.zscore(job.started_job_registry.key, execution.composite_key)
+        return status == JobStatus.STARTED.encode() and worker == self.name.encode() and lease is not None
+
+    def _end(self, job: ServedJob, execution: Execution, outcome: Outcome, pipeline: Pipeline) -> None:
+        cancelled = pipeline.hexists(job.key, CANCEL_FIELD)
+        pipeline.multi()
+        if cancelled or isinstance(outcome, JobCancelled):
+            job.be_cancelled(pipeline)
+        elif isinstance(outcome, Exception):
+            details = "".join(traceback.format_exception(outcome))
+            job.fail(reason_of(outcome), details, pipeline, execution)
+            self.increment_failed_job_count(pipeline)
+        else:
+            job.succeed(outcome, execution, pipeline)
+            self.increment_successful_job_count(pipeline)
+
+    def _patiently(self, work: Callable[[], Any], when_told_to_stop_s: float = 0.0) -> Any:
+        """What `work` returns, tried again while Redis is away.
+
+        Raises:
+            StopRequested: The worker was told to stop, and Redis stayed away for so long after.
+        """
+        pause_s, given_up_s = FIRST_PAUSE_S, float("inf")
+        while True:
+            try:
+                return work()
+            except REDIS_UNABLE as error:
+                log.warning("waiting for Redis: %s", error)
+                if self._stop_requested:
+                    given_up_s = min(given_up_s, time.monotonic() + when_told_to_stop_s)
+                if time.monotonic() >= given_up_s:
+                    raise StopRequested from error
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _refusal(job: ServedJob, kind: Kind) -> Exception | None:
+    try:
+        job.check(str(kind))
+    except Exception as error:
+        return error
+    return None

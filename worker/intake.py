@@ -1,0 +1,146 @@
+"""A batch of jobs taken off a queue: popped, looked at, and claimed.
+
+Owns the passage of a job from queued to started, in which it is always in a list or a registry that
+somebody looks after. Knows nothing of what jobs do.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from redis import Redis, WatchError
+from redis.client import Pipeline
+from rq import Queue
+from rq.executions import Execution
+from rq.job import JobStatus
+from rq.utils import as_text
+
+from worker.contract import IMAGES_FIELD, LEASE_S, MAX_RETRIES, JobState
+from worker.news import tell_state
+from worker.served_job import ServedJob
+
+# Takes jobs from the front of the queue while their images fit into what is left of the batch.
+DRAIN = """
+local taken, left = {}, tonumber(ARGV[1])
+while left > 0 do
+  local id = redis.call('LINDEX', KEYS[1], 0)
+  if not id then break end
+  local images = tonumber(redis.call('HGET', ARGV[2] .. id, ARGV[3]) or 1)
+  if images > left then break end
+  redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')
+  taken[#taken + 1] = id
+  left = left - images
+end
+return taken
+"""
+JOB_KEY_PREFIX = "rq:job:"
+POLL_S = 0.001
+LONGEST_BLOCK_S = 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Jobs that run together, each with its execution."""
+
+    jobs: tuple[ServedJob, ...]
+    executions: tuple[Execution, ...]
+
+
+@dataclass(frozen=True)
+class Intake:
+    """The front of one queue.
+
+    Attributes:
+        queue: The queue.
+        max_images: Of a batch; a single job may have more.
+        window_s: How long a batch that is not full waits for more jobs; 0 = takes what is there.
+    """
+
+    queue: Queue
+    max_images: int
+    window_s: float
+
+    @property
+    def connection(self) -> Redis:
+        """The queue's Redis."""
+        return self.queue.connection
+
+    def pop(self, wait: bool) -> list[ServedJob]:
+        """Jobs moved to the intermediate list, the first of them waited for up to a second; empty if there is none."""
+        source, target = self.queue.key, self.queue.intermediate_queue_key
+        if wait:
+            first = self.connection.blmove(source, target, LONGEST_BLOCK_S)
+        else:
+            first = self.connection.lmove(source, target)
+        if first is None:
+            return []
+        ids, deadline_s = [as_text(first)], time.monotonic() + self.window_s
+        left = self.max_images - self._images(ids[0])
+        while True:
+            more = [as_text(each) for each in self._drain(left)]
+            ids += more
+            left -= sum(self._images(each) for each in more)
+            if left <= 0 or time.monotonic() >= deadline_s:
+                return self._together(ids)
+            time.sleep(POLL_S)
+
+    def claim(self, jobs: Sequence[ServedJob], worker_name: str) -> Batch:
+        """Start those of the popped jobs that are still queued; the others were cancelled meanwhile."""
+        while True:
+            with self.connection.pipeline() as pipeline:
+                try:
+                    return self._claim(pipeline, jobs, worker_name)
+                except WatchError:
+                    continue
+
+    def _claim(self, pipeline: Pipeline, jobs: Sequence[ServedJob], worker_name: str) -> Batch:
+        pipeline.watch(*(job.key for job in jobs))
+        queued = [job for job in jobs if pipeline.hget(job.key, "status") == JobStatus.QUEUED.encode()]
+        pipeline.multi()
+        executions = []
+        for job in jobs:
+            pipeline.lrem(self.queue.intermediate_queue_key, 1, job.id)
+        for job in queued:
+            executions.append(Execution.create(job, LEASE_S, pipeline=pipeline, worker_name=worker_name))
+            job.prepare_for_execution(worker_name, pipeline=pipeline)
+            # Longer than it may run, so that it cannot vanish; not for ever, should nobody end it.
+            pipeline.expire(job.key, int(job.timeout or 0) + (job.result_ttl or 0))
+            tell_state(pipeline, job.id, JobState.RUNNING)
+        pipeline.execute()
+        return Batch(tuple(queued), tuple(executions))
+
+    def _together(self, ids: list[str]) -> list[ServedJob]:
+        """The popped jobs that may share a batch; the others go back to the front, in order.
+
+        A job that has cost a worker its life runs alone, so that it takes no neighbours along.
+        """
+        found = ServedJob.fetch_many(ids, connection=self.connection, serializer="json")
+        for job_id, job in zip(ids, found, strict=True):
+            if job is None:  # It has expired.
+                self.connection.lrem(self.queue.intermediate_queue_key, 1, job_id)
+        jobs = [job for job in found if isinstance(job, ServedJob)]
+        alone = bool(jobs) and _is_suspect(jobs[0])
+        together = jobs[:1] if alone else [job for job in jobs if not _is_suspect(job)]
+        self._put_back([job for job in jobs if job not in together])
+        return together
+
+    def _put_back(self, jobs: list[ServedJob]) -> None:
+        with self.connection.pipeline() as pipeline:
+            for job in reversed(jobs):
+                pipeline.lrem(self.queue.intermediate_queue_key, 1, job.id)
+                pipeline.lpush(self.queue.key, job.id)
+            pipeline.execute()
+
+    def _drain(self, images: int) -> list[bytes]:
+        drain = self.connection.register_script(DRAIN)
+        keys = [self.queue.key, self.queue.intermediate_queue_key]
+        taken: list[bytes] = drain(keys=keys, args=[images, JOB_KEY_PREFIX, IMAGES_FIELD])
+        return taken
+
+    def _images(self, job_id: str) -> int:
+        return int(self.connection.hget(JOB_KEY_PREFIX + job_id, IMAGES_FIELD) or 1)
+
+
+def _is_suspect(job: ServedJob) -> bool:
+    """Whether a worker died over this job."""
+    return job.retries_left is not None and job.retries_left < MAX_RETRIES
