@@ -11,35 +11,35 @@ from rq import Queue
 from rq.job import Job
 from rq.scripts import _build_hset_args
 
-from worker.contract import HELD_BYTES_KEY, HELD_KEY, IMAGES_FIELD
+from service.cancellation import WAITERS_PREFIX
+from worker.contract import CANCEL_FIELD, HELD_BYTES_KEY, HELD_KEY, IMAGES_FIELD
 
 # KEYS: job, queue, set of queues, key of the same request, idempotency key, held results, their bytes.
 # ARGV: job id, images, most images queued, most bytes held, seconds kept, request's digest, 1 if there is an
-#       idempotency key, prefix of jobs, field of images, fields of the job...
+#       idempotency key, prefix of jobs, field of images, field of cancellation, prefix of waiters, fields of the job...
 ADMIT = """
-local function alive(id)
+local function wanted(id)
   local status = redis.call('HGET', ARGV[8] .. id, 'status')
-  return status and status ~= 'failed' and status ~= 'canceled' and status ~= 'stopped'
+  return status and status ~= 'canceled' and status ~= 'stopped' and
+    (status ~= 'started' or redis.call('HEXISTS', ARGV[8] .. id, ARGV[10]) == 0)
 end
-if ARGV[7] == '1' then
-  local known = redis.call('HGETALL', KEYS[5])
-  if #known > 0 then
-    local fields = {}
-    for i = 1, #known, 2 do fields[known[i]] = known[i + 1] end
-    if fields.digest ~= ARGV[6] then return {'conflict', fields.job} end
-    if redis.call('EXISTS', ARGV[8] .. fields.job) == 1 then return {'known', fields.job} end
-  end
-end
-local function remember(id)
+local function answer(verdict, id)
   if ARGV[7] == '1' then
     redis.call('HSET', KEYS[5], 'job', id, 'digest', ARGV[6])
     redis.call('EXPIRE', KEYS[5], ARGV[5])
   end
+  redis.call('INCR', ARGV[11] .. id)
+  redis.call('EXPIRE', ARGV[11] .. id, ARGV[5])
+  return {verdict, id}
+end
+if ARGV[7] == '1' and redis.call('EXISTS', KEYS[5]) == 1 then
+  local known = redis.call('HMGET', KEYS[5], 'job', 'digest')
+  if known[2] ~= ARGV[6] then return {'conflict', known[1]} end
+  if wanted(known[1]) then return answer('known', known[1]) end
 end
 local same = redis.call('GET', KEYS[4])
-if same and alive(same) then
-  remember(same)
-  return {'known', same}
+if same and wanted(same) and redis.call('HGET', ARGV[8] .. same, 'status') ~= 'failed' then
+  return answer('known', same)
 end
 for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', redis.call('TIME')[1])) do
   redis.call('ZREM', KEYS[6], entry)
@@ -51,13 +51,12 @@ for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
   queued = queued + tonumber(redis.call('HGET', ARGV[8] .. id, ARGV[9]) or 1)
 end
 if queued + tonumber(ARGV[2]) > tonumber(ARGV[3]) then return {'full', tostring(queued)} end
-redis.call('HSET', KEYS[1], ARGV[9], ARGV[2], unpack(ARGV, 10))
+redis.call('HSET', KEYS[1], ARGV[9], ARGV[2], unpack(ARGV, 12))
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('SADD', KEYS[3], KEYS[2])
 redis.call('RPUSH', KEYS[2], ARGV[1])
 redis.call('SET', KEYS[4], ARGV[1], 'EX', ARGV[5])
-remember(ARGV[1])
-return {'queued', ARGV[1]}
+return answer('queued', ARGV[1])
 """
 
 
@@ -98,8 +97,9 @@ class Admission:
     def admit(self, queue: Queue, job: Job, images: int, digest: str, idempotency_key: str | None) -> Admitted:
         """Queue a job unless the same request is there already, is on its way, or there is no room.
 
-        A job that failed or was cancelled is no answer: the same request is queued anew, but not under the
-        idempotency key that it failed under.
+        A job that was cancelled is no answer: the same request is queued anew. So is one that failed, but not
+        under the idempotency key that it failed under. Whoever is let in is counted as one who waits for the
+        job, until `Cancellation.leave`.
         """
         queue._prepare_for_queue(job)
         keys = [
@@ -113,6 +113,6 @@ class Admission:
         ]
         limits = self.limits
         known = (job.id, images, limits.max_queued, limits.max_held_bytes, limits.result_ttl_s, digest)
-        more = (int(idempotency_key is not None), "rq:job:", IMAGES_FIELD, *_build_hset_args(job))
-        verdict, about = self.connection.register_script(ADMIT)(keys=keys, args=[*known, *more])
+        more = (int(idempotency_key is not None), "rq:job:", IMAGES_FIELD, CANCEL_FIELD, WAITERS_PREFIX)
+        verdict, about = self.connection.register_script(ADMIT)(keys=keys, args=[*known, *more, *_build_hset_args(job)])
         return Admitted(Verdict(verdict.decode()), about.decode())

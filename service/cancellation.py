@@ -29,10 +29,16 @@ if status == 'started' then
   redis.call('HSET', KEYS[1], ARGV[2], 1)
   return 'requested'
 end
-if status == 'canceled' then return 'cancelled' end
+if status == 'canceled' or status == 'stopped' then return 'cancelled' end
 return 'ended'
 """
-LEAVE = "if redis.call('DECR', KEYS[4]) > 0 then return 'awaited' end\n" + CANCEL
+LEAVE = (
+    """
+if redis.call('EXISTS', KEYS[4]) == 1 and redis.call('DECR', KEYS[4]) > 0 then return 'awaited' end
+"""
+    + CANCEL
+)
+WAITERS_PREFIX = "tarflow:waiters:"
 
 
 class Cancelled(StrEnum):
@@ -46,7 +52,7 @@ class Cancelled(StrEnum):
 
 @dataclass(frozen=True)
 class Cancellation:
-    """Ends jobs, and counts who waits for them."""
+    """Ends jobs, and tells when nobody waits for one any more."""
 
     connection: Redis
     result_ttl_s: int
@@ -55,24 +61,13 @@ class Cancellation:
         """End a queued job now; ask the worker of a running one to."""
         return self._run(CANCEL, job_id, queue_key)
 
-    def await_(self, job_id: str) -> None:
-        """Somebody wants the job's result: it is not cancelled when another leaves."""
-        key = self._waiters_key(job_id)
-        with self.connection.pipeline() as pipeline:
-            pipeline.incr(key)
-            pipeline.expire(key, self.result_ttl_s)
-            pipeline.execute()
-
     def leave(self, job_id: str, queue_key: str) -> Cancelled:
         """Somebody who waited hung up; if nobody else wants the job, it ends."""
         return self._run(LEAVE, job_id, queue_key)
 
     def _run(self, script: str, job_id: str, queue_key: str) -> Cancelled:
-        keys = [f"rq:job:{job_id}", queue_key, NEWS_STREAM, self._waiters_key(job_id), events_key(job_id)]
+        keys = [f"rq:job:{job_id}", queue_key, NEWS_STREAM, WAITERS_PREFIX + job_id, events_key(job_id)]
         ended_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         kept = (self.result_ttl_s, NEWS_LENGTH, NEWS_TTL_S, EVENTS_TTL_S)
         args: list[str | int] = [job_id, CANCEL_FIELD, ended_at, *kept]
         return Cancelled(self.connection.register_script(script)(keys=keys, args=args).decode())
-
-    def _waiters_key(self, job_id: str) -> str:
-        return f"tarflow:waiters:{job_id}"

@@ -82,8 +82,8 @@ def idempotency_key(given: str | None) -> str | None:
     return given
 
 
-def has_already(if_none_match: str | None, etag: str) -> bool:
-    """Whether the `If-None-Match` header names this tag, or any."""
+def has_already(if_none_match: str | None, etag: str, exists: bool) -> bool:
+    """Whether the `If-None-Match` header names this tag, or, where there is an answer, any."""
     # Compared weakly (RFC 9110): a proxy that compresses an answer weakens its tag.
     tags = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
-    return bool(tags & {etag, "*"})
+    return etag in tags or (exists and "*" in tags)

@@ -7,6 +7,8 @@ import asyncio
 
 from fastapi import Request
 
+from service.errors import ServiceError
+
 
 async def hung_up(request: Request, ended: asyncio.Event, wait_s: float) -> bool:
     """Wait for `ended`, for at most `wait_s`; whether the client left meanwhile."""
@@ -22,5 +24,8 @@ async def hung_up(request: Request, ended: asyncio.Event, wait_s: float) -> bool
 
 async def _disconnected(request: Request) -> None:
     """Return once the connection is closed; a body that nobody read is passed over."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    try:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+    except ServiceError:  # The body is too long to be passed over: who sends it is still there.
+        await asyncio.Event().wait()

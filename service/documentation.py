@@ -30,9 +30,9 @@ BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    titles = dict(STATUS.values())
+    titles = {status: [title for each, title in STATUS.values() if each == status] for status in statuses}
     return {
-        status: {"description": titles[status], "content": {PROBLEM_TYPE: {"schema": PROBLEM_SCHEMA}}}
+        status: {"description": " / ".join(titles[status]), "content": {PROBLEM_TYPE: {"schema": PROBLEM_SCHEMA}}}
         for status in statuses
     }
 

@@ -137,8 +137,6 @@ class JobQueue:
                 f"{admitted.about} images wait already, at most {self.admission.limits.max_queued} may",
                 retry_after_s=self._seconds(kind, request.model, images, workers=1),
             )
-        with redis_needed():
-            self.cancellation.await_(admitted.about)
         return admitted.about
 
     def cancel(self, job_id: str) -> Cancelled:
@@ -260,7 +258,7 @@ class _Ahead:
 def _progress(state: JobState, noted: Any) -> float:
     if state is JobState.SUCCEEDED:
         return 1.0
-    if not isinstance(noted, bytes):
+    if state is JobState.QUEUED or not isinstance(noted, bytes):  # Queued again, it begins again.
         return 0.0
     done, _, steps = noted.decode().partition("/")
     return int(done) / int(steps)

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import (
@@ -50,7 +51,7 @@ def _respond(error: ServiceError, headers: dict[str, str] | None = None) -> JSON
 async def _service_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ServiceError):
         raise error
-    if status_of(error) == 503:
+    if status_of(error) in (429, 503):
         request.app.state.house.metrics.rejected.labels(type(error).__name__).inc()
     return _respond(error)
 
@@ -71,8 +72,21 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         return _respond(UnknownRoute(f"there is no {request.url.path[:200]}; see /docs"))
     if error.status_code == 405:
         headers = dict(error.headers or {})
+        if allowed := _allowed(request):
+            headers["Allow"] = ", ".join(sorted(allowed))
         return _respond(MethodNotAllowed(f"{request.method} is not for {request.url.path[:200]}"), headers)
     return _respond(BadHeader(f"the request cannot be read: {error.detail}"))
+
+
+def _allowed(request: Request) -> set[str]:
+    """The methods of every documented route of a path: Starlette names those of the first alone."""
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    return {
+        method.upper()
+        for template, methods in paths.items()
+        if compile_path(template)[0].match(request.url.path)
+        for method in methods
+    }
 
 
 @dataclass(frozen=True)

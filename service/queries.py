@@ -3,6 +3,7 @@
 Owns the query parameters and how they become requests. Knows nothing of Redis or answers.
 """
 
+import hashlib
 import secrets
 from typing import Annotated, Literal
 
@@ -55,8 +56,8 @@ class GenerateQuery(Query):
         ),
     ] = None
 
-    def request(self, facts: ModelFacts) -> GenerateRequest:
-        """The request with every default filled in, the seed too.
+    def request(self, facts: ModelFacts, idempotency_key: str | None = None) -> GenerateRequest:
+        """The request with every default filled in, the seed too; under one key it is always the same.
 
         Raises:
             InvalidInput: No such class, or denoising asked of a model that has no such step.
@@ -72,10 +73,16 @@ class GenerateQuery(Query):
             class_index=_class_index(facts, self.class_),
             guidance=defaults.guidance if self.guidance is None else self.guidance,
             n=self.n,
-            seed=secrets.randbelow(MAX_SEED + 1 - self.n) if self.seed is None else self.seed,
+            seed=self._drawn_seed(idempotency_key) if self.seed is None else self.seed,
             denoise=defaults.denoise if self.denoise is None else self.denoise,
             attention_temperature=self.attention_temperature or defaults.attention_temperature,
         )
+
+    def _drawn_seed(self, idempotency_key: str | None) -> int:
+        most = MAX_SEED + 1 - self.n
+        if idempotency_key is None:
+            return secrets.randbelow(most)
+        return int.from_bytes(hashlib.sha256(idempotency_key.encode()).digest()) % most
 
 
 class ScoreQuery(Query):

@@ -82,7 +82,7 @@ async def generate(
     """Make pictures of a class: a PNG (a contact sheet where n > 1), or JSON with every picture."""
     wish = headers.wish(house, (PNG, JSON))
     facts = await to_thread.run_sync(house.models.ready, Kind.GENERATE, query.model or house.models.default)
-    return await _run(request, house, query.request(facts), wish)
+    return await _run(request, house, query.request(facts, wish.idempotency_key), wish)
 
 
 @router.post("/score", responses=SCORE_RESPONSES, openapi_extra=SCORE_BODY, tags=["work"])
@@ -111,7 +111,7 @@ def result(
     view = house.queue.view(job_id)
     media_type = accepted_type(accept, (PNG, JSON) if view.kind is Kind.GENERATE else (JSON,))
     response = result_of(house, view, media_type)
-    if has_already(if_none_match, etag(view.request, media_type)):
+    if has_already(if_none_match, etag(view.request, media_type), exists=True):
         return not_modified(view.request, media_type)
     return response
 
@@ -147,7 +147,7 @@ async def events(
 
 async def _run(request: Request, house: House, work: Work, wish: Wish, pixels: bytes | None = None) -> Response:
     """Queue a request, wait as long as the client would, and answer."""
-    if has_already(wish.if_none_match, etag(work, wish.media_type)):
+    if has_already(wish.if_none_match, etag(work, wish.media_type), exists=False):
         return not_modified(work, wish.media_type)
     submit = partial(house.queue.submit, work, new_job_id(), pixels, wish.idempotency_key)
     job_id = await to_thread.run_sync(submit)

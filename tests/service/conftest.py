@@ -125,8 +125,11 @@ def score(api: httpx.Client, stand_in: StandIn) -> Callable[..., httpx.Response]
 def client_of(app: FastAPI) -> Iterator[httpx.Client]:
     """A client of an app that serves HTTP for the length of a block."""
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="on"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # The protocol is named: asyncio sends small answers at once only where it knows that it is TCP.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
         # It listens already: whoever connects before the app has started waits for it.
+        listener.listen()
         thread = threading.Thread(target=server.run, args=([listener],), name="api")
         thread.start()
         port = listener.getsockname()[1]

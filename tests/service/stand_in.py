@@ -5,7 +5,7 @@ thread that asks it to. Knows no law.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from redis import Redis
 from rq.job import Job
 
 from tests.service.image_files import encoded, plain
+from worker.batch_worker import BatchWorker, Outcome
 from worker.contract import (
     ClassScore,
     GenerateRequest,
@@ -30,7 +31,7 @@ from worker.contract import (
     pictures_key,
     workers_key,
 )
-from worker.queue_worker import QueueWorker
+from worker.served_job import ServedJob
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 FACTS = ModelFacts(
@@ -51,7 +52,7 @@ LONGEST_IDLE_S = 20  # ends a test whose request was never queued
 AN_HOUR_S = 3600.0
 
 
-class _InThisThread(QueueWorker):
+class _InThisThread(BatchWorker):
     """Leaves the signal handlers to pytest, and takes no commands, for which RQ has a thread that is slow to end."""
 
     def _install_signal_handlers(self) -> None:
@@ -77,7 +78,7 @@ class StandIn:
 
     def work(self, kind: Kind, jobs: int = 1) -> None:
         """Wait for jobs of a kind and do them."""
-        worker = _InThisThread(self.connection, kind, self.facts.name, self)
+        worker = _InThisThread(self.connection, kind, self.facts.name, self, max_images=1, window_s=0)
         worker.work(max_jobs=jobs, max_idle_time=LONGEST_IDLE_S, logging_level="CRITICAL")
 
     def work_while(self, kind: Kind, post: Callable[[], httpx.Response]) -> httpx.Response:
@@ -87,10 +88,11 @@ class StandIn:
             self.work(kind)
             return answer.result()
 
-    def __call__(self, job: Job, payload: dict[str, Any]) -> dict[str, Any]:
-        """Do a job as the handler of both kinds."""
-        if self.failure is not None:
-            raise self.failure
+    def __call__(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
+        """Do jobs as the handler of both kinds."""
+        return [self.failure or self._do(job, job.args[0]) for job in jobs]
+
+    def _do(self, job: Job, payload: dict[str, Any]) -> dict[str, Any]:
         result: GenerateResult | ScoreResult
         if job.func_name == Kind.GENERATE:
             result = self._generate(job, GenerateRequest.model_validate(payload))

@@ -1,6 +1,6 @@
 """Owns the laws of the routes of operation: models, health, metrics, documentation, and what is no route."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -10,7 +10,9 @@ from redis import Redis
 from service.documentation import PROBLEM_SCHEMA
 from tests.service.problem_answers import problem_of
 from tests.service.stand_in import FACTS, StandIn
+from worker.batch_worker import Outcome
 from worker.contract import Kind
+from worker.served_job import ServedJob
 
 Ask = Callable[..., httpx.Response]
 QUEUE = '{kind="generate",model="digits"}'
@@ -39,7 +41,7 @@ def test_an_unknown_route_is_not_found(path: str, api: httpx.Client) -> None:
         ("GET", "/generate", "POST"),
         ("PUT", "/generate", "POST"),
         ("GET", "/score", "POST"),
-        ("POST", "/jobs/7", "GET"),
+        ("POST", "/jobs/7", "DELETE, GET"),
         ("POST", "/models", "GET"),
         ("POST", "/metrics", "GET"),
     ],
@@ -61,7 +63,7 @@ def test_the_documentation_is_a_page(api: httpx.Client) -> None:
 
 def test_the_schema_has_every_route(api: httpx.Client) -> None:
     routes = {
-        "/generate", "/score", "/jobs/{job_id}", "/jobs/{job_id}/result",
+        "/generate", "/score", "/jobs/{job_id}", "/jobs/{job_id}/result", "/jobs/{job_id}/events",
         "/models", "/models/{name}", "/livez", "/readyz", "/metrics",
     }  # fmt: skip
     assert set(api.get("/openapi.json").json()["paths"]) == routes
@@ -184,9 +186,9 @@ def test_a_job_that_is_worked_on_is_counted(api: httpx.Client, stand_in: StandIn
     seen = []
 
     class Watched(StandIn):
-        def __call__(self, *work: Any) -> dict[str, Any]:
+        def __call__(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
             seen.append(metric(api, f"tarflow_jobs_running{QUEUE}"))
-            return super().__call__(*work)
+            return super().__call__(jobs)
 
     watched = Watched(stand_in.connection)
     watched.work_while(Kind.GENERATE, lambda: api.post("/generate"))

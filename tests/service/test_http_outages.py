@@ -22,6 +22,7 @@ NEEDS_REDIS = [
     ("POST", "/score"),
     ("GET", "/jobs/" + "7" * 32),
     ("GET", "/jobs/" + "7" * 32 + "/result"),
+    ("DELETE", "/jobs/" + "7" * 32),
     ("GET", "/models"),
     ("GET", "/models/digits"),
     ("GET", "/readyz"),

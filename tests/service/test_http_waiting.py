@@ -66,7 +66,8 @@ def test_the_body_says_the_state_the_place_and_the_request(api: httpx.Client) ->
     answer = api.post("/generate?class=7&seed=5", headers=AT_ONCE)
     body = answer.json()
     assert set(body) == {
-        "job_id", "kind", "state", "position", "eta_s", "created_at", "started_at", "ended_at", "failure", "request",
+        "job_id", "kind", "state", "position", "progress", "eta_s", "created_at", "started_at", "ended_at", "failure",
+        "request",
     }  # fmt: skip
     assert body["job_id"] == answer.headers["X-Job-Id"]
     assert (body["kind"], body["state"], body["position"]) == ("generate", "queued", 0)

@@ -5,27 +5,14 @@ from redis import Redis
 from rq.job import Job, JobStatus
 
 from service.errors import UnknownJob
-from service.job_queue import STATES, JobQueue, new_job_id
-from worker.contract import GenerateRequest, JobState
-
-REQUEST = GenerateRequest(
-    model="digits",
-    model_digest="d1" * 32,
-    class_index=7,
-    guidance=2.0,
-    n=1,
-    seed=5,
-    denoise=True,
-    attention_temperature=1.0,
-)
-RESULT_TTL_S, JOB_TIMEOUT_S = 100, 7
+from service.job_queue import STATES, new_job_id
+from tests.service.submissions import JOB_TIMEOUT_S, REQUEST, RESULT_TTL_S, job_queue, submit
+from worker.contract import JobState
 
 
 def submitted(redis: Redis) -> Job:
     """The job of a request that was queued."""
-    job_id = new_job_id()
-    JobQueue(redis, RESULT_TTL_S, JOB_TIMEOUT_S).submit(REQUEST, job_id)
-    return Job.fetch(job_id, connection=redis, serializer="json")
+    return Job.fetch(submit(job_queue(redis)), connection=redis, serializer="json")
 
 
 def test_every_state_of_rq_is_one_of_ours() -> None:
@@ -43,13 +30,13 @@ def test_what_a_state_of_rq_ends_ends_with_us() -> None:
 
 def test_a_request_comes_out_as_it_went_in(redis: Redis) -> None:
     job = submitted(redis)
-    assert JobQueue(redis, RESULT_TTL_S, JOB_TIMEOUT_S).view(job.id).request == REQUEST
+    assert job_queue(redis).view(job.id).request == REQUEST
 
 
 @pytest.mark.parametrize("job_id", ["", "seven", "7" * 31, "7" * 33, "A" * 32, "é", "a.b", "a:b", "7" * 32])
 def test_what_is_no_job_of_ours_is_an_unknown_job(job_id: str, redis: Redis) -> None:
     with pytest.raises(UnknownJob):
-        JobQueue(redis, RESULT_TTL_S, JOB_TIMEOUT_S).view(job_id)
+        job_queue(redis).view(job_id)
 
 
 def test_nothing_is_kept_for_ever(redis: Redis) -> None:

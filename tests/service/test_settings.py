@@ -24,6 +24,8 @@ NONSENSE = [
     ("job_timeout_s", "1.5"),
     ("result_ttl_s", "0"),
     ("result_ttl_s", "-1"),
+    ("max_queued", "63"),
+    ("max_held_bytes", "0"),
     ("max_upload_bytes", "0"),
     ("max_upload_bytes", "32MB"),
     ("max_image_pixels", "0"),
@@ -55,6 +57,8 @@ def test_every_field_has_a_default_that_is_allowed(field: str) -> None:
         ("port", "65535", 65535),
         ("wait_s", "60", 60.0),
         ("result_ttl_s", "1", 1),
+        ("max_queued", "64", 64),
+        ("max_held_bytes", "1", 1),
     ],
 )
 def test_a_field_is_what_its_variable_says(

@@ -1,0 +1,173 @@
+"""A small client for Python programs: what the HTTP door offers, typed, with retries that cannot do work twice.
+
+Owns the retries, the idempotency keys and the waiting. Knows nothing of how the service works inside.
+
+    with Client("http://127.0.0.1:8000") as tarflow:
+        (picture,) = tarflow.generate(class_name="7", guidance=2.0)
+        Path("seven.png").write_bytes(picture.png)
+"""
+
+import base64
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+# Answers after which the same request may do better.
+PASSING = (429, 503)
+PAUSE_S = 1.0
+ANSWER_TIMEOUT_S = 75.0
+
+
+class TarFlowError(Exception):
+    """An answer that is not a result: its status, and the problem it told (RFC 9457)."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(problem.get("detail") or f"status {status}")
+        self.status, self.problem = status, problem
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: a PNG, and the seed that makes it again."""
+
+    png: bytes
+    seed: int
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a job; `event_id` is where to go on from."""
+
+    event: str
+    data: Mapping[str, Any]
+    event_id: str | None
+
+
+class Client:
+    """A connection to one service; use it as a context manager, or close it."""
+
+    def __init__(self, url: str, patience_s: float = 120.0) -> None:
+        """`patience_s` is how long a call goes on trying while the service is full, away or slow."""
+        self.http = httpx.Client(base_url=url, timeout=ANSWER_TIMEOUT_S)
+        self.patience_s = patience_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:  # fmt: skip
+        self.close()
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self.http.close()
+
+    def generate(self, class_name: str | None = None, **query: Any) -> list[Picture]:
+        """Pictures of a class, by index or name; `query` as `POST /generate`: guidance, n, seed, denoise, model.
+
+        Raises:
+            TarFlowError: The service refused, or the job failed.
+            TimeoutError: Patience ran out.
+        """
+        job_id = self.submit(class_name, **query)
+        body = self.wait(job_id)
+        return [Picture(base64.b64decode(each["png_base64"]), each["seed"], job_id) for each in body["images"]]
+
+    def score(self, images: Sequence[bytes], class_name: str | None = None, **query: Any) -> list[dict[str, Any]]:
+        """The scores of image files, in order; `query` as `POST /score`. Raises as `generate`."""
+        files = [("image", (f"{index}", content)) for index, content in enumerate(images)]
+        accepted = self._post("/score", _query(class_name, query), files)
+        results: list[dict[str, Any]] = self.wait(accepted["job_id"])["results"]
+        return results
+
+    def submit(self, class_name: str | None = None, **query: Any) -> str:
+        """The id of a job that will make pictures; arguments and errors as `generate`."""
+        job_id: str = self._post("/generate", _query(class_name, query))["job_id"]
+        return job_id
+
+    def wait(self, job_id: str) -> dict[str, Any]:
+        """The result of a job as JSON, once it is there. Raises as `generate`."""
+        for _ in self.events(job_id):
+            pass
+        return self._send("GET", f"/jobs/{job_id}/result", headers={"Accept": "application/json"})
+
+    def cancel(self, job_id: str) -> None:
+        """End a job; what has ended stays. Raises TarFlowError."""
+        answer = self.http.delete(f"/jobs/{job_id}")
+        if answer.is_error and answer.status_code != httpx.codes.CONFLICT:
+            raise _error(answer)
+
+    def events(self, job_id: str) -> Iterator[Event]:
+        """What happens to a job until it ends; a broken connection is taken up where it broke."""
+        deadline_s, last_id = time.monotonic() + self.patience_s, None
+        while time.monotonic() < deadline_s:
+            try:
+                for event in self._stream(job_id, last_id):
+                    last_id = event.event_id or last_id
+                    yield event
+                    if event.event == "done":
+                        return
+            except httpx.TransportError:
+                time.sleep(PAUSE_S)
+        raise TimeoutError(f"job {job_id} has not ended within {self.patience_s:g} s")
+
+    def _stream(self, job_id: str, last_id: str | None) -> Iterator[Event]:
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        with self.http.stream("GET", f"/jobs/{job_id}/events", headers=headers) as answer:
+            if answer.is_error:
+                answer.read()
+                raise _error(answer)
+            fields: dict[str, str] = {}
+            for line in answer.iter_lines():
+                if line:
+                    name, _, value = line.partition(": ")
+                    fields[name] = value
+                elif "event" in fields:
+                    yield Event(fields["event"], json.loads(fields["data"]), fields.get("id"))
+                    fields = {}
+
+    def _post(self, path: str, query: Mapping[str, Any], files: Any = None) -> dict[str, Any]:
+        """Queue work; one key for all tries, so that none of them does it twice."""
+        headers = {"Prefer": "respond-async", "Idempotency-Key": uuid.uuid4().hex}
+        return self._send("POST", path, params=query, headers=headers, files=files)
+
+    def _send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        deadline_s = time.monotonic() + self.patience_s
+        while True:
+            try:
+                answer = self.http.request(method, path, **options)
+                if not answer.is_error:
+                    return dict(answer.json())
+                error: Exception = _error(answer)
+                if answer.status_code not in PASSING:
+                    raise error
+                pause_s = float(answer.headers.get("Retry-After", PAUSE_S))
+            except httpx.TransportError as broken:
+                error, pause_s = broken, PAUSE_S
+            if time.monotonic() + pause_s > deadline_s:
+                raise error
+            time.sleep(pause_s)
+
+
+def _query(class_name: str | None, query: Mapping[str, Any]) -> dict[str, Any]:
+    given = {"class": class_name, **query}
+    return {name: _text(value) for name, value in given.items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _error(answer: httpx.Response) -> TarFlowError:
+    try:
+        return TarFlowError(answer.status_code, answer.json())
+    except ValueError:
+        return TarFlowError(answer.status_code, {"detail": answer.text[:200]})

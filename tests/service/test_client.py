@@ -1,0 +1,99 @@
+"""Owns the laws of the Python client: what it asks for, it gets once, through failures that pass."""
+
+import httpx
+import pytest
+
+from service.client import Client, TarFlowError
+
+JOB = "a" * 32
+PROBLEM = {"title": "Queue full", "detail": "64 images wait already", "status": 429}
+
+
+class Door:
+    """A service of known answers, in order; it remembers what it was asked."""
+
+    def __init__(self, *answers: httpx.Response | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """The next answer."""
+        self.asked.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def client(door: Door, patience_s: float = 10.0) -> Client:
+    """A client at this door."""
+    made = Client("http://service", patience_s)
+    made.http.close()
+    made.http = httpx.Client(base_url="http://service", transport=httpx.MockTransport(door))
+    return made
+
+
+def accepted() -> httpx.Response:
+    """A job was taken."""
+    return httpx.Response(202, json={"job_id": JOB})
+
+
+def stream(*events: str) -> httpx.Response:
+    """These events, numbered."""
+    body = "".join(f'event: {event}\ndata: {{"n": {n}}}\nid: {n}-0\n\n' for n, event in enumerate(events))
+    return httpx.Response(200, text=": heartbeat\n\n" + body)
+
+
+def test_pictures_come_with_their_seeds() -> None:
+    images = [{"png_base64": "UE5H", "seed": seed} for seed in (5, 6)]
+    door = Door(accepted(), stream("status", "done"), httpx.Response(200, json={"images": images}))
+    with client(door) as tarflow:
+        pictures = tarflow.generate(class_name="7", n=2, denoise=True)
+    assert [(picture.png, picture.seed) for picture in pictures] == [(b"PNG", 5), (b"PNG", 6)]
+    assert dict(door.asked[0].url.params) == {"class": "7", "n": "2", "denoise": "true"}
+
+
+@pytest.mark.parametrize("failure", [httpx.Response(429, json=PROBLEM), httpx.Response(503), httpx.ConnectError("no")])
+def test_a_failure_that_passes_is_tried_again_under_the_same_key(
+    failure: httpx.Response | Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.client.time.sleep", lambda _: None)
+    door = Door(failure, accepted())
+    with client(door) as tarflow:
+        assert tarflow.submit() == JOB
+    first, second = (request.headers["Idempotency-Key"] for request in door.asked)
+    assert first == second
+
+
+def test_retry_after_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("service.client.time.sleep", pauses.append)
+    with client(Door(httpx.Response(429, json=PROBLEM, headers={"Retry-After": "7"}), accepted())) as tarflow:
+        tarflow.submit()
+    assert pauses == [7.0]
+
+
+def test_a_refusal_is_raised_with_the_problem_it_told() -> None:
+    door = Door(httpx.Response(422, json={"detail": "guidance: at most 20"}))
+    with client(door) as tarflow, pytest.raises(TarFlowError, match="guidance: at most 20") as caught:
+        tarflow.submit(guidance=99)
+    assert (caught.value.status, len(door.asked)) == (422, 1)
+
+
+def test_when_patience_runs_out_the_last_failure_is_raised() -> None:
+    door = Door(httpx.Response(429, json=PROBLEM, headers={"Retry-After": "60"}))
+    with client(door, patience_s=1) as tarflow, pytest.raises(TarFlowError, match="64 images wait already"):
+        tarflow.submit()
+
+
+def test_a_broken_stream_is_taken_up_where_it_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.client.time.sleep", lambda _: None)
+    door = Door(stream("status", "progress"), stream("done"))
+    with client(door) as tarflow:
+        assert [event.event for event in tarflow.events(JOB)] == ["status", "progress", "done"]
+    assert door.asked[1].headers["Last-Event-ID"] == "1-0"
+
+
+def test_cancelling_what_has_ended_is_no_error() -> None:
+    with client(Door(httpx.Response(409, json={}))) as tarflow:
+        tarflow.cancel(JOB)
