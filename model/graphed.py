@@ -4,6 +4,7 @@ Owns the buffers of a batch shape, the step that reads and writes only these, an
 block and length of the cache. Knows nothing of images.
 """
 
+import contextlib
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -19,6 +20,8 @@ from model.rows import Rows
 # A step attends to all of a bucket under a mask: more buckets read less, fewer are captured sooner.
 LENGTH_BUCKET = 128
 WARM_UP_STEPS = 2
+# Batch shapes whose buffers and graphs are kept.
+MOST_SHAPES = 8
 
 
 class Graphed:
@@ -41,12 +44,15 @@ class Graphed:
         key = (requests, nulls, guidance.guide, guidance.annealed, guidance.rule, scaled)
         if key not in self.steps:
             self.steps[key] = _Step(self.flow, _Buffers.allocate(self.flow, requests, nulls, latents), guidance, scaled)
-        step = self.steps[key]
-        graphs = step.capture(index)
-        step.buffers.load(self.flow.blocks[index], latents, rows)
-        for position in range(latents.shape[1] - 1):
-            graphs[position // LENGTH_BUCKET].replay()
-        return step.buffers.patches[: rows.requests].clone()
+        step = self.steps[key] = self.steps.pop(key)  # The last is the latest.
+        if len(self.steps) > MOST_SHAPES:
+            del self.steps[next(iter(self.steps))]
+        with torch.cuda.device(latents.device) if latents.is_cuda else contextlib.nullcontext():
+            graphs = step.capture(index)
+            step.buffers.load(self.flow.blocks[index], latents, rows)
+            for position in range(latents.shape[1] - 1):
+                graphs[position // LENGTH_BUCKET].replay()
+            return step.buffers.patches[: rows.requests].clone()
 
 
 def _bucket(rows: int) -> int:
@@ -98,7 +104,7 @@ class _Buffers:
         )
 
     def load(self, block: FlowBlock, latents: Tensor, rows: Rows) -> None:
-        """Take in a batch; rows beyond it repeat row 0 unguided."""
+        """Take in a batch; rows beyond it compute something that nobody reads."""
         count, first_null, guided = rows.requests, len(self.latents), len(rows.guided)
         self.position.zero_()
         # The mask hides what is not written yet, but not a NaN that an earlier batch left there.

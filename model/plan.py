@@ -14,6 +14,7 @@ from torch import Tensor
 
 from model.flow import TarFlow
 from model.guidance import Guidance
+from model.memory import is_out_of_memory
 from model.rows import Rows
 from model.stepwise import Inverter
 
@@ -44,7 +45,12 @@ def calibrate(flow: TarFlow, serial: Inverter, rounds: Inverter, requests: Seque
     found: list[tuple[int, frozenset[int]]] = []
     for count in requests:
         noise, rows = _batch(flow, count)
-        blocks = _where_rounds_pay(flow, noise, rows, serial, rounds)
+        try:
+            blocks = _where_rounds_pay(flow, noise, rows, serial, rounds)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            break  # Such a batch will be halved when it comes.
         if not blocks:
             break
         found.append((len(rows), blocks))

@@ -25,7 +25,9 @@ class Rounds:
 
     Patch i + 1 depends on patches up to i alone, so that every round makes at least one more
     patch final; it leaves the window, and its keys and values stay. The rounds end when no
-    patch moves by more than the tolerance.
+    patch moves by more than the tolerance. The check bounds the residual, not the distance to
+    the serial result, and how many rounds a row takes depends on its neighbours: rows are equal
+    to within a fraction of a grey level, not to the last bit.
 
     Attributes:
         flow: The flow to invert.
@@ -59,8 +61,8 @@ class Rounds:
 
 def _settled(moved: Tensor, tolerance: float) -> int:
     """How many patches from the first of the window on are final in every row, given how far each moved (N, L)."""
-    # The first one's inputs were all final, so that it is, however far it moved.
-    still = (moved[:, 1:] <= tolerance).all(dim=0)
+    # A patch is final when those before it stood still; before the first of the window all are final.
+    still = (moved[:, :-1] <= tolerance).all(dim=0)
     return 1 + int(still.long().cumprod(dim=0).sum())
 
 

@@ -79,7 +79,10 @@ class Completions:
             for _, entries in answer or ():
                 for entry_id, fields in entries:
                     last_id = entry_id
-                    self._announce(fields[b"job_id"].decode(), fields[b"event"].decode())
+                    try:
+                        self._announce(fields[b"job_id"].decode(), fields[b"event"].decode())
+                    except (KeyError, UnicodeDecodeError):  # Not ours; nobody may end the reading of the rest.
+                        log.warning("strange news passed over: %s", entry_id)
 
     def _announce(self, job_id: str, event: str) -> None:
         for listener in self._listeners.get(job_id, ()):

@@ -6,21 +6,26 @@ Owns their order, their replay and their end. Knows nothing of who made them.
 import asyncio
 import contextlib
 import json
+import logging
 import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 from anyio import to_thread
 from fastapi.sse import ServerSentEvent
+from redis.exceptions import RedisError
 
 from service.answers import job_body
-from service.errors import BadHeader
+from service.errors import BadHeader, ServiceError
 from service.house import House
-from worker.contract import JobEvent, events_key
+from worker.contract import JobEvent, JobState, events_key
 
 # A place in the queue changes without news: it is told again so often while a job waits.
 LOOK_AGAIN_S = 5.0
-EVENT_ID = re.compile(r"\d{1,20}(-\d{1,20})?")
+EVENT_ID = re.compile(r"\d{1,18}(-\d{1,18})?")
+
+
+log = logging.getLogger(__name__)
 
 
 def first_event_id(last_event_id: str | None) -> str:
@@ -35,25 +40,36 @@ def first_event_id(last_event_id: str | None) -> str:
 
 
 async def job_events(house: House, job_id: str, after: str) -> AsyncIterator[ServerSentEvent]:
-    """Where the job is, then every event after `after`, to the last, which is `done`."""
+    """Where the job is, then every event after `after`, to the last, which is `done`.
+
+    If Redis goes away the stream ends without it: clients come back with the last id they have.
+    """
+    try:
+        async for event in _events(house, job_id, after):
+            yield event
+    except (RedisError, ServiceError) as error:
+        log.warning("events of job %s end early: %s", job_id, error)
+
+
+async def _events(house: House, job_id: str, after: str) -> AsyncIterator[ServerSentEvent]:
     async with house.completions.watching(job_id) as listener:
         await to_thread.run_sync(house.queue.want_previews, job_id)
         told = None
         while True:
             listener.news.clear()
-            ended = False
-            for event_id, event, data in await _since(house, job_id, after):
-                after, ended = event_id, event is JobEvent.DONE
-                yield ServerSentEvent(event=event, data=data, id=event_id)
-                if ended:
-                    return
+            # Looked at first, so that what is told meanwhile comes before an end of our own making.
             view = await to_thread.run_sync(house.queue.view, job_id)
-            body = await to_thread.run_sync(job_body, house, view)
-            status = {name: body[name] for name in ("state", "position", "progress", "eta_s")}
+            for event_id, event, data in await _since(house, job_id, after):
+                after = event_id
+                yield ServerSentEvent(event=event, data=data, id=event_id)
+                if event is JobEvent.DONE:
+                    return
             if view.state.is_terminal:  # Its events have expired, or were all told before.
                 yield ServerSentEvent(event=JobEvent.DONE, data={"state": view.state})
                 return
-            if status != told:
+            body = await to_thread.run_sync(job_body, house, view)
+            status = {name: body[name] for name in ("state", "position", "eta_s")}
+            if view.state is JobState.QUEUED and status != told:
                 told = status
                 yield ServerSentEvent(event=JobEvent.STATUS, data=status)
             with contextlib.suppress(TimeoutError):

@@ -4,6 +4,7 @@ Owns the ending of leases. Knows nothing of why a worker died.
 """
 
 import logging
+import re
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -19,10 +20,10 @@ def end_leases(connection: Redis, kind: Kind, model: str, process_id: int) -> No
 
     Call only when the process is known to be dead.
     """
-    prefix = f"rq:worker:{worker_name(kind, model, process_id)}"
+    name = re.sub(r"([*?\[\]\\])", r"\\\1", worker_name(kind, model, process_id))
     registry = f"rq:wip:{queue_name(kind, model)}"
     try:
-        for key in connection.scan_iter(f"{prefix}*:executions"):
+        for key in connection.scan_iter(f"rq:worker:{name}-*:executions"):
             for execution in connection.smembers(as_text(key)):
                 connection.zadd(registry, {as_text(execution): 1}, xx=True)
     except RedisError as error:  # The leases will run out by themselves.

@@ -27,7 +27,7 @@ from service.documentation import (
     SCORE_BODY,
     SCORE_RESPONSES,
 )
-from service.errors import JobEnded
+from service.errors import InvalidInput, JobEnded
 from service.events import first_event_id, job_events
 from service.house import House, house_of
 from service.job_queue import new_job_id
@@ -75,7 +75,14 @@ def wish_headers(
 Headers = Annotated[WishHeaders, Depends(wish_headers)]
 
 
-@router.post("/generate", responses=GENERATE_RESPONSES, tags=["work"])
+def said_once(request: Request) -> None:
+    """Raise InvalidInput where a parameter is given twice: one of them would be passed over."""
+    for name in request.query_params:
+        if len(request.query_params.getlist(name)) > 1:
+            raise InvalidInput.of(name[:100], "query", "is given more than once")
+
+
+@router.post("/generate", responses=GENERATE_RESPONSES, dependencies=[Depends(said_once)], tags=["work"])
 async def generate(
     request: Request, query: Annotated[GenerateQuery, Query()], house: TheHouse, headers: Headers
 ) -> Response:
@@ -85,7 +92,9 @@ async def generate(
     return await _run(request, house, query.request(facts, wish.idempotency_key), wish)
 
 
-@router.post("/score", responses=SCORE_RESPONSES, openapi_extra=SCORE_BODY, tags=["work"])
+@router.post(
+    "/score", responses=SCORE_RESPONSES, openapi_extra=SCORE_BODY, dependencies=[Depends(said_once)], tags=["work"]
+)
 async def score(request: Request, query: Annotated[ScoreQuery, Query()], house: TheHouse, headers: Headers) -> Response:
     """The exact log-likelihood of each image: one as the body, or up to 64 as multipart files named `image`."""
     wish = headers.wish(house, (JSON,))

@@ -10,7 +10,7 @@ import os
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -132,36 +132,48 @@ class BatchWorker(SimpleWorker):
         return self.intake.claim(jobs, self.name)
 
     def execute_job(self, job: Any, queue: Queue) -> None:
-        """Run a batch and commit what came of each of its jobs."""
+        """Run a batch, and commit what comes of each of its jobs as soon as it is there."""
         batch: Batch = job
         self.batches += 1
         self.executions.update({each.id: each for each in batch.executions})
-        timeout_s = max(int(each.timeout or 0) for each in batch.jobs)
-        with self.leases.held(batch, timeout_s):
-            outcomes = self._run(batch.jobs, timeout_s)
-            for each, execution, outcome in zip(batch.jobs, batch.executions, outcomes, strict=True):
-                self._patiently(partial(self._commit, each, execution, outcome), LEASE_S)
+        executions = dict(zip((each.id for each in batch.jobs), batch.executions, strict=True))
+        with self.leases.held(batch):
+            for each, outcome in self._outcomes(batch.jobs):
+                self._patiently(partial(self._commit, each, executions[each.id], outcome), LEASE_S)
         del queue
 
-    def _run(self, jobs: Sequence[ServedJob], timeout_s: int) -> Sequence[Outcome]:
-        """The handler's outcomes; if it fails as a whole, each job is run alone, to find the one at fault."""
+    def _outcomes(self, jobs: Sequence[ServedJob]) -> Iterator[tuple[ServedJob, Outcome]]:
+        """What becomes of each job; those that name what is not ours are not run."""
         refused = {job.id: error for job in jobs if (error := _refusal(job, self.kind))}
-        allowed = [job for job in jobs if job.id not in refused]
-        outcomes = dict(zip((job.id for job in allowed), self._handle(allowed, timeout_s), strict=True))
-        return [refused.get(job.id) or outcomes[job.id] for job in jobs]
+        yield from ((job, refused[job.id]) for job in jobs if job.id in refused)
+        yield from self._handled([job for job in jobs if job.id not in refused])
 
-    def _handle(self, jobs: Sequence[ServedJob], timeout_s: int) -> Sequence[Outcome]:
+    def _handled(self, jobs: Sequence[ServedJob]) -> Iterator[tuple[ServedJob, Outcome]]:
+        """The handler's outcomes; if a batch fails as a whole, each job is run alone, to find the one at fault."""
         if not jobs:
-            return []
+            return
         try:
-            with UnixSignalDeathPenalty(timeout_s, JobTimeoutException):
-                return self.handler(jobs)
+            outcomes = self._attempt(jobs)
+        except StopRequested:
+            raise
         except Exception as error:
-            if len(jobs) == 1 or isinstance(error, JobTimeoutException):
-                log.exception("job %s failed", ", ".join(job.id for job in jobs))
-                return [error] * len(jobs)
+            if len(jobs) == 1:
+                log.exception("job %s failed", jobs[0].id)
+                yield jobs[0], error
+                return
             log.warning("a batch of %d failed, running its jobs alone: %s", len(jobs), error)
-        return [outcome for job in jobs for outcome in self._handle([job], timeout_s)]
+            for job in jobs:
+                yield from self._handled([job])
+            return
+        yield from zip(jobs, outcomes, strict=True)
+
+    def _attempt(self, jobs: Sequence[ServedJob]) -> Sequence[Outcome]:
+        """Run the handler within the jobs' time; again, if Redis was away, since it makes the same again."""
+        timeout_s = max(int(each.timeout or 0) for each in jobs)
+        self.leases.allow(timeout_s)
+        with UnixSignalDeathPenalty(timeout_s, JobTimeoutException):
+            outcomes: Sequence[Outcome] = self._patiently(partial(self.handler, jobs), LEASE_S)
+        return outcomes
 
     def _commit(self, job: ServedJob, execution: Execution, outcome: Outcome) -> None:
         """End a job, in one transaction and only while it is ours to end."""

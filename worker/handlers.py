@@ -4,6 +4,7 @@ Owns the way from jobs' payloads to their stored results, and the metrics of tha
 nothing of RQ's bookkeeping.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from pydantic import TypeAdapter
 from redis import Redis
+from redis.exceptions import RedisError
 from torch import Tensor
 
 from model.pixels import to_pixels
@@ -28,6 +30,8 @@ from worker.picture_store import store_pictures
 from worker.served_job import ServedJob
 
 PACE_WEIGHT = 0.2
+
+log = logging.getLogger(__name__)
 Wanted = TypeVar("Wanted", GenerateRequest, ScoreRequest)
 
 
@@ -126,11 +130,18 @@ class Handlers:
         batch_s = time.perf_counter() - started_s
         self.metrics.batch_duration.labels(*labels).observe(batch_s)
         self._count("images", images)
-        key, pace_s = pace_key(self.kind, self.engine.name), batch_s / max(1, images)
-        before = self.connection.get(key)
-        smooth_s = pace_s if before is None else float(before) + PACE_WEIGHT * (pace_s - float(before))
-        self.connection.set(key, smooth_s, ex=self.result_ttl_s)
+        try:
+            self._measure_pace(batch_s / max(1, images))
+        except RedisError as error:  # An estimate is not worth a batch.
+            log.warning("pace not noted: %s", error)
         return result
+
+    def _measure_pace(self, image_s: float) -> None:
+        """Fold the seconds that an image took into the average."""
+        key = pace_key(self.kind, self.engine.name)
+        before = self.connection.get(key)
+        smooth_s = image_s if before is None else float(before) + PACE_WEIGHT * (image_s - float(before))
+        self.connection.set(key, smooth_s, ex=self.result_ttl_s)
 
     def _observe_waits(self, jobs: Sequence[ServedJob]) -> None:
         for job in jobs:

@@ -15,7 +15,7 @@ from rq.executions import Execution
 from rq.job import JobStatus
 from rq.utils import as_text
 
-from worker.contract import IMAGES_FIELD, LEASE_S, MAX_RETRIES, JobState
+from worker.contract import IMAGES_FIELD, LEASE_S, MAX_RETRIES, PROGRESS_FIELD, JobState
 from worker.news import tell_state
 from worker.served_job import ServedJob
 
@@ -33,6 +33,8 @@ while left > 0 do
 end
 return taken
 """
+# Returns a popped job to the front, once.
+PUT_BACK = "if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then redis.call('LPUSH', KEYS[2], ARGV[1]) end"
 JOB_KEY_PREFIX = "rq:job:"
 POLL_S = 0.001
 LONGEST_BLOCK_S = 1
@@ -103,6 +105,7 @@ class Intake:
         for job in queued:
             executions.append(Execution.create(job, LEASE_S, pipeline=pipeline, worker_name=worker_name))
             job.prepare_for_execution(worker_name, pipeline=pipeline)
+            pipeline.hdel(job.key, PROGRESS_FIELD)
             # Longer than it may run, so that it cannot vanish; not for ever, should nobody end it.
             pipeline.expire(job.key, int(job.timeout or 0) + (job.result_ttl or 0))
             tell_state(pipeline, job.id, JobState.RUNNING)
@@ -125,11 +128,9 @@ class Intake:
         return together
 
     def _put_back(self, jobs: list[ServedJob]) -> None:
-        with self.connection.pipeline() as pipeline:
-            for job in reversed(jobs):
-                pipeline.lrem(self.queue.intermediate_queue_key, 1, job.id)
-                pipeline.lpush(self.queue.key, job.id)
-            pipeline.execute()
+        put_back = self.connection.register_script(PUT_BACK)
+        for job in reversed(jobs):
+            put_back(keys=[self.queue.intermediate_queue_key, self.queue.key], args=[job.id])
 
     def _drain(self, images: int) -> list[bytes]:
         drain = self.connection.register_script(DRAIN)

@@ -68,6 +68,8 @@ class Janitor:
                 job = as_served(ServedJob.fetch(job_id, connection=self.connection, serializer="json"))
             except NoSuchJobError:
                 job = None
+            if (pipeline.zscore(registry, entry) or 0) > time.time():  # Renewed since it was looked at.
+                return
             unwanted = pipeline.hexists(f"rq:job:{job_id}", CANCEL_FIELD)
             pipeline.multi()
             pipeline.zrem(registry, entry)

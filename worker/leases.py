@@ -1,6 +1,6 @@
 """The right to a job, kept up while it runs.
 
-Owns the thread that renews the leases of what this process runs, and that ends the process when a
+Owns the threads that renew the leases of what this process runs, and that end the process when a
 batch is stuck beyond its deadline. Knows nothing of what runs.
 """
 
@@ -21,6 +21,7 @@ from worker.intake import Batch
 RENEWAL_S = LEASE_S / 3
 # Past its deadline a batch has had the timeout's exception; what does not heed it cannot be interrupted.
 GRACE_S = 5.0
+WATCH_S = 1.0
 STUCK_STATUS = 70
 # A thread that waits for a Redis that is gone is not waited for.
 JOIN_S = 2.0
@@ -39,35 +40,48 @@ class Leases:
     _ended: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
-    def held(self, batch: Batch, timeout_s: float) -> Iterator[None]:
-        """Renew the leases of a batch while the block lasts; end the process if it lasts too long."""
-        self.deadline_s, self.batch = time.monotonic() + timeout_s, batch
+    def held(self, batch: Batch) -> Iterator[None]:
+        """Renew the leases of a batch while the block lasts."""
+        self.batch = batch
         try:
             yield
         finally:
             self.batch, self.deadline_s = None, float("inf")
 
+    def allow(self, timeout_s: float) -> None:
+        """Let what runs now take so long, before the process is ended."""
+        self.deadline_s = time.monotonic() + timeout_s
+
     @contextmanager
     def renewing(self) -> Iterator[None]:
-        """Run the thread while the block lasts; it does the `upkeep` too."""
-        thread = threading.Thread(target=self._renew_for_ever, name="leases", daemon=True)
-        thread.start()
+        """Renew, and watch the deadline, while the block lasts; the `upkeep` is done in passing."""
+        works = (self._renew_for_ever, self._watch_for_ever)
+        threads = [threading.Thread(target=work, name=work.__name__, daemon=True) for work in works]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             self._ended.set()
-            thread.join(JOIN_S)
+            for thread in threads:
+                thread.join(JOIN_S)
 
-    def _renew_for_ever(self) -> None:
-        while not self._ended.wait(RENEWAL_S):
+    def _watch_for_ever(self) -> None:
+        # A thread of its own, which no Redis can hold up.
+        while not self._ended.wait(WATCH_S):
             if time.monotonic() > self.deadline_s + GRACE_S:
                 log.critical("a batch is stuck %.0f s past its deadline; ending this process", GRACE_S)
                 os._exit(STUCK_STATUS)
+
+    def _renew_for_ever(self) -> None:
+        while not self._ended.wait(RENEWAL_S):
             try:
                 self._renew()
                 self.upkeep()
             except RedisError as error:
                 log.warning("leases not renewed, trying again: %s", error)
+            except Exception:  # Whatever it is, the leases must be renewed.
+                log.exception("leases perhaps not renewed, trying again")
 
     def _renew(self) -> None:
         batch = self.batch

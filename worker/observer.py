@@ -45,11 +45,11 @@ class Observer:
         share = {"done": passage.done, "steps": passage.blocks, "progress": passage.done / passage.blocks}
         with self.connection.pipeline() as pipeline:
             for index, (job, (_, preview)) in enumerate(zip(self.jobs, wishes, strict=True)):
-                if index in leaving:
+                if index in leaving or not passage.has(index):
                     continue
                 pipeline.hset(job.key, PROGRESS_FIELD, f"{passage.done}/{passage.blocks}")
                 tell(pipeline, job.id, JobEvent.PROGRESS, share)
-                if preview is not None and passage.has(index):
+                if preview is not None:
                     content = base64.b64encode(self.draw(passage, index)).decode()
                     tell(pipeline, job.id, JobEvent.PREVIEW, {"done": passage.done, "png_base64": content})
             pipeline.execute()

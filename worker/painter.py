@@ -97,7 +97,8 @@ class Painter:
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Which rows are left at the end, (K,), and their patches (K, T, D)."""
         kept = torch.arange(len(rows), device=rows.labels.device)
-        padded = self._pad(rows, 1 if self.sampler.rows_are_independent else FEWEST_ROWS)
+        fewest = 1 if self.sampler.rows_are_independent else FEWEST_ROWS
+        padded = self._pad(rows, fewest)
         guided = self._guided(padded, rule)
         patches = self.sampler.start(padded.noise)
         for done, index in enumerate(reversed(range(self.flow.config.blocks)), start=1):
@@ -110,7 +111,9 @@ class Painter:
             if not bool(staying.all()):
                 still = torch.nonzero(staying).flatten().to(kept.device)
                 kept, patches = kept[still], patches[still]
-                guided = self._guided(rows.select(kept), rule)
+                left = self._pad(rows.select(kept), fewest) if len(kept) else rows.select(kept)
+                guided = self._guided(left, rule)
+                patches = patches[torch.arange(len(left), device=kept.device).clamp(max=max(0, len(kept) - 1))]
             if not len(kept):
                 break
         return kept, patches[: len(kept)]

@@ -13,7 +13,7 @@ from rq.job import Job, JobStatus
 from rq.timeouts import JobTimeoutException
 from rq.utils import now, utcformat
 
-from worker.contract import FailureReason, JobState
+from worker.contract import FailureReason, JobState, input_key
 from worker.errors import JobError, JobRefused
 from worker.news import tell_state
 
@@ -58,6 +58,7 @@ class ServedJob(Job):
         """End with a result; in the pipeline's transaction, like the other ends."""
         self.ended_at, self._result, self._status = now(), dict(result), JobStatus.FINISHED
         ttl = self.get_result_ttl(DEFAULT_RESULT_TTL_S)
+        pipeline.delete(input_key(self.id))
         self._handle_success(ttl, pipeline, **_ran(self, execution))
         self.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)
         tell_state(pipeline, self.id, JobState.SUCCEEDED)

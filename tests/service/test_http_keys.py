@@ -46,3 +46,8 @@ def test_a_body_that_nobody_asked_for_is_no_hang_up(api: httpx.Client) -> None:
 
 def test_any_tag_is_not_the_tag_of_what_was_never_made(api: httpx.Client) -> None:
     assert api.post("/generate?seed=5", headers={**AT_ONCE, "If-None-Match": "*"}).status_code == 202
+
+
+def test_a_parameter_given_twice_is_refused_by_name(api: httpx.Client) -> None:
+    answer = api.post("/generate?seed=5&seed=6", headers=AT_ONCE)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "seed")
