@@ -171,8 +171,11 @@ class BatchWorker(SimpleWorker):
         """Run the handler within the jobs' time; again, if Redis was away, since it makes the same again."""
         timeout_s = max(int(each.timeout or 0) for each in jobs)
         self.leases.allow(timeout_s)
-        with UnixSignalDeathPenalty(timeout_s, JobTimeoutException):
-            outcomes: Sequence[Outcome] = self._patiently(partial(self.handler, jobs), LEASE_S)
+        try:
+            with UnixSignalDeathPenalty(timeout_s, JobTimeoutException):
+                outcomes: Sequence[Outcome] = self._patiently(partial(self.handler, jobs), LEASE_S)
+        finally:
+            self.leases.allow(float("inf"))  # Committing may wait for Redis as long as it takes.
         return outcomes
 
     def _commit(self, job: ServedJob, execution: Execution, outcome: Outcome) -> None:

@@ -25,7 +25,7 @@ from worker.contract import LEASE_S, NEWS_STREAM, GenerateRequest, JobState
 
 REPOSITORY = Path(__file__).parents[2]
 TTL_S = 300
-TIMEOUT_S = 6
+TIMEOUT_S = 20  # longer than any fault but a hang
 IN_TIME_S = 4 * LEASE_S
 BATCH_MS = 300
 
