@@ -23,6 +23,9 @@ from service.embedded_redis import RedisFailed, RedisNotFound, embedded_redis, s
 
 REPOSITORY = Path(__file__).parents[2]
 OWNER = """
+import signal
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs ignore it.
 import sys
 from redis import Redis
 from service.embedded_redis import embedded_redis
