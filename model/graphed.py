@@ -190,13 +190,12 @@ class _Step:
             hidden = hidden + layer.mlp(hidden)
         log_scale, shift = block.affine(block.proj_out(hidden))
         if len(log_scale) > len(buffers.patches):
-            conditional, null = ((log_scale[rows], shift[rows]) for rows in (self._requests(), buffers.null_of))
+            conditional, null = (
+                (log_scale[rows], shift[rows]) for rows in (slice(len(buffers.patches)), buffers.null_of)
+            )
             guidance = replace(self.guidance, weight=buffers.weight)
             log_scale, shift = guidance.combine(conditional, null, (here + 1) / steps)
         following = here + 1
         renewed = buffers.latents.index_select(1, following) * log_scale.exp() + shift
         buffers.patches.index_copy_(1, following, renewed.to(buffers.patches.dtype))
         buffers.position.add_(1)
-
-    def _requests(self) -> slice:
-        return slice(0, len(self.buffers.patches))

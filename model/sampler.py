@@ -27,7 +27,7 @@ Method = Literal["auto", "sequential", "parallel"]
 class Sampler:
     """A flow made ready to be sampled many times: weights in the order they are read, graphs, a plan.
 
-    It holds a copy of the weights: a flow that is trained on needs a new one.
+    It may hold a copy of the weights: a flow that is trained on needs a new one.
 
     Attributes:
         flow: The flow.
@@ -124,9 +124,10 @@ def sample(
     Raises:
         ValueError: A wrong shape, class, weight, temperature or method; the message names it.
     """
-    *_, images = trajectory(
-        flow, noise, labels, guidance, guide, annealed, attention_temperature, method, rule, sampler
-    )
+    options = (guidance, guide, annealed, attention_temperature, method, rule, sampler)
+    images = noise
+    for images in trajectory(flow, noise, labels, *options):  # noqa: B007 - the others need not be kept
+        pass
     return images
 
 

@@ -12,7 +12,7 @@ from rq.job import Job
 from rq.scripts import _build_hset_args
 
 from service.cancellation import WAITERS_PREFIX
-from worker.contract import CANCEL_FIELD, HELD_BYTES_KEY, HELD_KEY, IMAGES_FIELD
+from worker.contract import CANCEL_FIELD, HELD_BYTES_KEY, HELD_KEY, IMAGES_FIELD, job_key
 
 # KEYS: job, queue, set of queues, key of the same request, idempotency key, held results, their bytes.
 # ARGV: job id, images, most images queued, most bytes held, seconds kept, request's digest, 1 if there is an
@@ -113,6 +113,6 @@ class Admission:
         ]
         limits = self.limits
         known = (job.id, images, limits.max_queued, limits.max_held_bytes, limits.result_ttl_s, digest)
-        more = (int(idempotency_key is not None), "rq:job:", IMAGES_FIELD, CANCEL_FIELD, WAITERS_PREFIX)
+        more = (int(idempotency_key is not None), job_key(""), IMAGES_FIELD, CANCEL_FIELD, WAITERS_PREFIX)
         verdict, about = self.connection.register_script(ADMIT)(keys=keys, args=[*known, *more, *_build_hset_args(job)])
         return Admitted(Verdict(verdict.decode()), about.decode())

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from redis import Redis
 
-from worker.contract import CANCEL_FIELD, EVENTS_TTL_S, NEWS_LENGTH, NEWS_STREAM, NEWS_TTL_S, events_key
+from worker.contract import CANCEL_FIELD, EVENTS_TTL_S, NEWS_LENGTH, NEWS_STREAM, NEWS_TTL_S, events_key, job_key
 
 # KEYS: job, its queue, the stream of news, waiters, the job's events.
 # ARGV: job id, field, now, seconds kept, length and TTL of the news, TTL of the events.
@@ -66,7 +66,7 @@ class Cancellation:
         return self._run(LEAVE, job_id, queue_key)
 
     def _run(self, script: str, job_id: str, queue_key: str) -> Cancelled:
-        keys = [f"rq:job:{job_id}", queue_key, NEWS_STREAM, WAITERS_PREFIX + job_id, events_key(job_id)]
+        keys = [job_key(job_id), queue_key, NEWS_STREAM, WAITERS_PREFIX + job_id, events_key(job_id)]
         ended_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         kept = (self.result_ttl_s, NEWS_LENGTH, NEWS_TTL_S, EVENTS_TTL_S)
         args: list[str | int] = [job_id, CANCEL_FIELD, ended_at, *kept]

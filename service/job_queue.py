@@ -37,6 +37,7 @@ from worker.contract import (
     ScoreResult,
     canonical_digest,
     input_key,
+    job_key,
     pace_key,
     pictures_key,
     queue_name,
@@ -107,7 +108,7 @@ class JobQueue:
             KeyReused: The idempotency key belongs to another request.
             RedisAway: It could not be queued; nothing is left behind that does not expire.
         """
-        kind = Kind.GENERATE if isinstance(request, GenerateRequest) else Kind.SCORE
+        kind = _kind(request)
         images = request.n if isinstance(request, GenerateRequest) else len(request.images)
         ttl_s = self.admission.limits.result_ttl_s
         with redis_needed():
@@ -155,7 +156,7 @@ class JobQueue:
 
     def leave(self, job_id: str, request: Request) -> None:
         """A client that waited hung up."""
-        kind = Kind.GENERATE if isinstance(request, GenerateRequest) else Kind.SCORE
+        kind = _kind(request)
         with redis_needed():
             self.cancellation.leave(job_id, self._queue(kind, request.model).key)
 
@@ -228,7 +229,7 @@ class JobQueue:
         before = ids[: ids.index(job.id)]
         with self.connection.pipeline(transaction=False) as pipeline:
             for each in before:
-                pipeline.hget(f"rq:job:{each}", IMAGES_FIELD)
+                pipeline.hget(job_key(each), IMAGES_FIELD)
             return _Ahead(len(before), sum(int(images or 1) for images in pipeline.execute()))
 
     def _fetch(self, job_id: str) -> Job:
@@ -271,6 +272,10 @@ def new_job_id() -> str:
 
 def _unknown(job_id: str) -> UnknownJob:
     return UnknownJob(f"there is no job {job_id[:64]!r}, or its result has expired")
+
+
+def _kind(request: Request) -> Kind:
+    return Kind.GENERATE if isinstance(request, GenerateRequest) else Kind.SCORE
 
 
 def _request(job: Job) -> Request:

@@ -17,7 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worker.contract import PRESENCE_TTL_S, Kind, queue_name, workers_key
+from worker.contract import PRESENCE_TTL_S, Kind, job_key, queue_name, workers_key
 
 DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 QUEUE_LABELS = ("model", "kind")
@@ -75,7 +75,7 @@ class QueueCollector(Collector):
             pipeline.zcard(f"rq:wip:{name}")
             pipeline.zcount(workers_key(kind, model), now_s - PRESENCE_TTL_S, "+inf")
             depth, oldest, running, workers = pipeline.execute()
-        enqueued = self.connection.hget(f"rq:job:{oldest.decode()}", "enqueued_at") if oldest else None
+        enqueued = self.connection.hget(job_key(oldest.decode()), "enqueued_at") if oldest else None
         age_s = max(0.0, now_s - _unix_s(enqueued)) if isinstance(enqueued, bytes) else 0.0
         return {"depth": depth, "age": age_s, "running": running, "workers": workers}
 

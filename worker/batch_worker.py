@@ -68,7 +68,6 @@ class BatchWorker(SimpleWorker):
         self.intake = Intake(queue, max_images, window_s)
         self.janitor = Janitor(connection, queue)
         self.leases = Leases(connection, self._keep_up)
-        self.batches = 0
 
     @property
     def was_told_to_stop(self) -> bool:
@@ -134,7 +133,6 @@ class BatchWorker(SimpleWorker):
     def execute_job(self, job: Any, queue: Queue) -> None:
         """Run a batch, and commit what comes of each of its jobs as soon as it is there."""
         batch: Batch = job
-        self.batches += 1
         self.executions.update({each.id: each for each in batch.executions})
         executions = dict(zip((each.id for each in batch.jobs), batch.executions, strict=True))
         with self.leases.held(batch):

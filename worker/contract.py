@@ -269,6 +269,11 @@ def queue_name(kind: Kind, model: str) -> str:
     return f"tarflow:{kind}:{model}"
 
 
+def job_key(job_id: str) -> str:
+    """RQ's hash of a job."""
+    return f"rq:job:{job_id}"
+
+
 def input_key(job_id: str) -> str:
     """Where the pixels of a scoring job lie, one after the other."""
     return f"tarflow:input:{job_id}"

@@ -15,7 +15,7 @@ from rq.executions import Execution
 from rq.job import JobStatus
 from rq.utils import as_text
 
-from worker.contract import IMAGES_FIELD, LEASE_S, MAX_RETRIES, PROGRESS_FIELD, JobState
+from worker.contract import IMAGES_FIELD, LEASE_S, MAX_RETRIES, PROGRESS_FIELD, JobState, job_key
 from worker.news import tell_state
 from worker.served_job import ServedJob
 
@@ -35,7 +35,6 @@ return taken
 """
 # Returns a popped job to the front, once.
 PUT_BACK = "if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then redis.call('LPUSH', KEYS[2], ARGV[1]) end"
-JOB_KEY_PREFIX = "rq:job:"
 POLL_S = 0.001
 LONGEST_BLOCK_S = 1
 
@@ -135,11 +134,11 @@ class Intake:
     def _drain(self, images: int) -> list[bytes]:
         drain = self.connection.register_script(DRAIN)
         keys = [self.queue.key, self.queue.intermediate_queue_key]
-        taken: list[bytes] = drain(keys=keys, args=[images, JOB_KEY_PREFIX, IMAGES_FIELD])
+        taken: list[bytes] = drain(keys=keys, args=[images, job_key(""), IMAGES_FIELD])
         return taken
 
     def _images(self, job_id: str) -> int:
-        return int(self.connection.hget(JOB_KEY_PREFIX + job_id, IMAGES_FIELD) or 1)
+        return int(self.connection.hget(job_key(job_id), IMAGES_FIELD) or 1)
 
 
 def _is_suspect(job: ServedJob) -> bool:

@@ -15,7 +15,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
 from rq.utils import as_text
 
-from worker.contract import CANCEL_FIELD, FailureReason, JobState
+from worker.contract import CANCEL_FIELD, FailureReason, JobState, job_key
 from worker.news import tell_state
 from worker.served_job import ServedJob, as_served
 
@@ -63,14 +63,14 @@ class Janitor:
     def _reclaim(self, job_id: str, registry: str, entry: str) -> None:
         """Take one job from a worker that lost its lease; what that worker commits from now on is refused."""
         with self.connection.pipeline() as pipeline:
-            pipeline.watch(f"rq:job:{job_id}")
+            pipeline.watch(job_key(job_id))
             try:
                 job = as_served(ServedJob.fetch(job_id, connection=self.connection, serializer="json"))
             except NoSuchJobError:
                 job = None
             if (pipeline.zscore(registry, entry) or 0) > time.time():  # Renewed since it was looked at.
                 return
-            unwanted = pipeline.hexists(f"rq:job:{job_id}", CANCEL_FIELD)
+            unwanted = pipeline.hexists(job_key(job_id), CANCEL_FIELD)
             pipeline.multi()
             pipeline.zrem(registry, entry)
             pipeline.delete(f"rq:execution:{entry}")
@@ -98,7 +98,7 @@ class Janitor:
             for job_id in popped:
                 first_seen_s = float(seen.get(job_id, now_s))
                 if now_s - first_seen_s > POPPED_GRACE_S:
-                    keys = [self.queue.intermediate_queue_key, self.queue.key, f"rq:job:{as_text(job_id)}"]
+                    keys = [self.queue.intermediate_queue_key, self.queue.key, job_key(as_text(job_id))]
                     rescue(keys=keys, args=[job_id])
                 else:
                     pipeline.hset(seen_key, job_id, first_seen_s)
