@@ -3,16 +3,14 @@
 Owns the script that decides so in one piece, however many API processes ask. Knows nothing of HTTP.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from redis import Redis
-from rq import Queue
-from rq.job import Job
-from rq.scripts import _build_hset_args
+from redis import asyncio as aioredis
 
 from service.cancellation import WAITERS_PREFIX
-from worker.contract import CANCEL_FIELD, HELD_BYTES_KEY, HELD_KEY, IMAGES_FIELD, job_key
+from worker.contract import CANCEL_FIELD, HELD_BYTES_KEY, HELD_KEY, IMAGES_FIELD, QUEUES_KEY, job_key
 
 # KEYS: job, queue, set of queues, key of the same request, idempotency key, held results, their bytes.
 # ARGV: job id, images, most images queued, most bytes held, seconds kept, request's digest, 1 if there is an
@@ -91,28 +89,36 @@ class Admitted:
 class Admission:
     """The door of all queues."""
 
-    connection: Redis
+    connection: aioredis.Redis
     limits: Limits
 
-    def admit(self, queue: Queue, job: Job, images: int, digest: str, idempotency_key: str | None) -> Admitted:
-        """Queue a job unless the same request is there already, is on its way, or there is no room.
+    async def admit(
+        self,
+        queue: str,
+        job_id: str,
+        fields: Sequence[str | bytes],
+        images: int,
+        digest: str,
+        idempotency_key: str | None,
+    ) -> Admitted:
+        """Put a job, whose hash has these `fields`, into the list `queue`.
 
+        Unless the same request is there already, is on its way, or there is no room.
         A job that was cancelled is no answer: the same request is queued anew. So is one that failed, but not
         under the idempotency key that it failed under. Whoever is let in is counted as one who waits for the
         job, until `Cancellation.leave`.
         """
-        queue._prepare_for_queue(job)
         keys = [
-            job.key,
-            queue.key,
-            queue.redis_queues_keys,
+            job_key(job_id),
+            queue,
+            QUEUES_KEY,
             f"tarflow:same:{digest}",
             f"tarflow:idempotency:{idempotency_key or ''}",
             HELD_KEY,
             HELD_BYTES_KEY,
         ]
         limits = self.limits
-        known = (job.id, images, limits.max_queued, limits.max_held_bytes, limits.result_ttl_s, digest)
+        known = (job_id, images, limits.max_queued, limits.max_held_bytes, limits.result_ttl_s, digest)
         more = (int(idempotency_key is not None), job_key(""), IMAGES_FIELD, CANCEL_FIELD, WAITERS_PREFIX)
-        verdict, about = self.connection.register_script(ADMIT)(keys=keys, args=[*known, *more, *_build_hset_args(job)])
+        verdict, about = await self.connection.register_script(ADMIT)(keys=keys, args=[*known, *more, *fields])
         return Admitted(Verdict(verdict.decode()), about.decode())

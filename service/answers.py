@@ -1,6 +1,6 @@
 """Jobs and results as HTTP answers.
 
-Owns bodies and headers. Knows nothing of routes or of how a job is run. Blocks on Redis.
+Owns bodies and headers. Knows nothing of routes or of how a job is run.
 """
 
 import base64
@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from fastapi.responses import JSONResponse, Response
 
-from service.content_negotiation import PNG, Preference
-from service.errors import JobCancelled, JobFailed, ResultNotReady
+from service.content_negotiation import JSON, PNG, Preference
+from service.errors import JobCancelled, JobFailed, ResultNotReady, UnknownJob
 from service.house import House
-from service.job_queue import JobView
+from service.job_record import JobView
 from worker.contract import (
+    MAX_IMAGES,
     NO_CLASS,
     FailureReason,
     GenerateRequest,
@@ -26,6 +27,9 @@ from worker.contract import (
     ScoreRequest,
     canonical_digest,
 )
+
+# What an answer of a type is made of: a contact sheet, where there is one, before the first picture; or all.
+PICTURES = {PNG: ("sheet", "0"), JSON: tuple(str(index) for index in range(MAX_IMAGES))}
 
 FAILURES = {
     FailureReason.NON_FINITE: "the picture was not finite at this guidance; try a lower one",
@@ -46,11 +50,11 @@ class Wish:
     if_none_match: str | None = None
 
 
-def job_body(house: House, view: JobView) -> dict[str, Any]:
+async def job_body(house: House, view: JobView) -> dict[str, Any]:
     """A job as JSON."""
     eta_s = None
     if not view.state.is_terminal:
-        eta_s = house.queue.eta_s(view, house.models.live_workers(view.kind, view.request.model))
+        eta_s = await house.queue.eta_s(view, await house.models.live_workers(view.kind, view.request.model))
     stamps = {"created_at": view.created_at, "started_at": view.started_at, "ended_at": view.ended_at}
     return {
         "job_id": view.job_id,
@@ -65,13 +69,13 @@ def job_body(house: House, view: JobView) -> dict[str, Any]:
     }
 
 
-def answer_post(house: House, job_id: str, wish: Wish) -> Response:
+async def answer_post(house: House, job_id: str, wish: Wish) -> Response:
     """The result, or 202 where it is not there yet."""
-    view = house.queue.view(job_id)
+    view = await house.queue.view(job_id, PICTURES[wish.media_type])
     if view.state.is_terminal:
-        response = result_of(house, view, wish.media_type)
+        response = await result_of(house, view, wish.media_type)
     else:
-        body = job_body(house, view)
+        body = await job_body(house, view)
         response = JSONResponse(body, 202, {"Location": f"/jobs/{job_id}", "Retry-After": str(body["eta_s"])})
         response.headers["X-Job-Id"] = job_id
     if wish.preference.applied:
@@ -79,23 +83,25 @@ def answer_post(house: House, job_id: str, wish: Wish) -> Response:
     return response
 
 
-def result_of(house: House, view: JobView, media_type: str) -> Response:
-    """The result of a job.
+async def result_of(house: House, view: JobView, media_type: str) -> Response:
+    """The result of a job that was looked at with its `PICTURES`.
 
     Raises:
         ResultNotReady, JobCancelled, JobFailed: It has none.
+        UnknownJob: It has none any more.
     """
     if view.state is JobState.CANCELLED:
         raise JobCancelled(f"job {view.job_id} was cancelled")
     if view.state is JobState.FAILED:
         raise JobFailed(f"job {view.job_id}: {FAILURES[view.failure or FailureReason.INTERNAL]}")
     if view.state is not JobState.SUCCEEDED:
-        raise ResultNotReady(f"job {view.job_id} is {view.state}", retry_after_s=job_body(house, view)["eta_s"])
+        body = await job_body(house, view)
+        raise ResultNotReady(f"job {view.job_id} is {view.state}", retry_after_s=body["eta_s"])
     if isinstance(view.request, GenerateRequest):
-        response = _pictures(house, view.job_id, view.request, media_type)
+        response = await _pictures(house, view, view.request, media_type)
         response.headers["X-Seed"] = str(view.request.seed)
     else:
-        response = JSONResponse(_scores(house, view.job_id, view.request))
+        response = JSONResponse(await _scores(house, view.job_id, view.request))
     response.headers["X-Job-Id"] = view.job_id
     response.headers["X-Model"] = view.request.model
     response.headers["ETag"] = etag(view.request, media_type)
@@ -114,23 +120,25 @@ def not_modified(request: Request, media_type: str) -> Response:
     return Response(status_code=304, headers={"ETag": etag(request, media_type), "Vary": "Accept"})
 
 
-def _pictures(house: House, job_id: str, request: GenerateRequest, media_type: str) -> Response:
+async def _pictures(house: House, view: JobView, request: GenerateRequest, media_type: str) -> Response:
+    if not view.pictures:
+        raise UnknownJob(f"the pictures of job {view.job_id} have expired")
     if media_type == PNG:
-        return Response(house.queue.picture(job_id, "sheet" if request.n > 1 else "0"), media_type=PNG)
-    made = house.queue.generated(job_id)
+        return Response(view.pictures[0], media_type=PNG)
+    made = await house.queue.generated(view.job_id)
     images = [
         {
             "seed": seed,
-            "png_base64": base64.b64encode(house.queue.picture(job_id, str(index))).decode(),
+            "png_base64": base64.b64encode(picture).decode(),
             "width": made.width,
             "height": made.height,
         }
-        for index, seed in enumerate(made.seeds)
+        for seed, picture in zip(made.seeds, view.pictures, strict=True)
     ]
-    facts = house.models.facts(request.model)
+    facts = await house.models.facts(request.model)
     return JSONResponse(
         {
-            "job_id": job_id,
+            "job_id": view.job_id,
             "model": request.model,
             **_class_fields(request.class_index, facts),
             "guidance": request.guidance,
@@ -142,9 +150,9 @@ def _pictures(house: House, job_id: str, request: GenerateRequest, media_type: s
     )
 
 
-def _scores(house: House, job_id: str, request: ScoreRequest) -> dict[str, Any]:
-    facts = house.models.facts(request.model)
-    scores = house.queue.scored(job_id).scores
+async def _scores(house: House, job_id: str, request: ScoreRequest) -> dict[str, Any]:
+    facts = await house.models.facts(request.model)
+    scores = (await house.queue.scored(job_id)).scores
     results = [_score(score, given, facts) for score, given in zip(scores, request.images, strict=True)]
     return {"job_id": job_id, "model": request.model, **_class_fields(request.class_index, facts), "results": results}
 

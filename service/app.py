@@ -28,12 +28,12 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         settings=settings,
         clients=clients,
         queue=JobQueue(
-            clients.blocking,
-            Admission(clients.blocking, Limits(settings.max_queued, settings.max_held_bytes, settings.result_ttl_s)),
-            Cancellation(clients.blocking, settings.result_ttl_s),
+            clients.loop,
+            Admission(clients.loop, Limits(settings.max_queued, settings.max_held_bytes, settings.result_ttl_s)),
+            Cancellation(clients.loop, settings.result_ttl_s),
             settings.job_timeout_s,
         ),
-        models=Models(clients.blocking, settings.model_names),
+        models=Models(clients.loop, settings.model_names),
         completions=Completions(clients.loop),
         metrics=ServiceMetrics(clients.blocking, settings.model_names),
     )

@@ -7,12 +7,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from redis import Redis
+from redis import asyncio as aioredis
 
-from worker.contract import CANCEL_FIELD, EVENTS_TTL_S, NEWS_LENGTH, NEWS_STREAM, NEWS_TTL_S, events_key, job_key
+from worker.contract import (
+    CANCEL_FIELD,
+    ENDED_EVENTS_TTL_S,
+    NEWS_LENGTH,
+    NEWS_STREAM,
+    NEWS_TTL_S,
+    events_key,
+    input_key,
+    job_key,
+)
 
-# KEYS: job, its queue, the stream of news, waiters, the job's events.
-# ARGV: job id, field, now, seconds kept, length and TTL of the news, TTL of the events.
+# KEYS: job, its queue, the stream of news, waiters, the job's events, its pixels.
+# ARGV: job id, field, now, seconds kept, length and TTL of the news, TTL of the events of an ended job.
 CANCEL = """
 local status = redis.call('HGET', KEYS[1], 'status')
 if status == 'queued' then
@@ -21,6 +30,7 @@ if status == 'queued' then
   redis.call('EXPIRE', KEYS[1], ARGV[4])
   redis.call('XADD', KEYS[5], '*', 'event', 'done', 'data', '{"state": "cancelled"}')
   redis.call('EXPIRE', KEYS[5], ARGV[7])
+  redis.call('DEL', KEYS[6])
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'job_id', ARGV[1], 'event', 'done')
   redis.call('EXPIRE', KEYS[3], ARGV[6])
   return 'cancelled'
@@ -54,20 +64,22 @@ class Cancelled(StrEnum):
 class Cancellation:
     """Ends jobs, and tells when nobody waits for one any more."""
 
-    connection: Redis
+    connection: aioredis.Redis
     result_ttl_s: int
 
-    def cancel(self, job_id: str, queue_key: str) -> Cancelled:
+    async def cancel(self, job_id: str, queue_key: str) -> Cancelled:
         """End a queued job now; ask the worker of a running one to."""
-        return self._run(CANCEL, job_id, queue_key)
+        return await self._run(CANCEL, job_id, queue_key)
 
-    def leave(self, job_id: str, queue_key: str) -> Cancelled:
+    async def leave(self, job_id: str, queue_key: str) -> Cancelled:
         """Somebody who waited hung up; if nobody else wants the job, it ends."""
-        return self._run(LEAVE, job_id, queue_key)
+        return await self._run(LEAVE, job_id, queue_key)
 
-    def _run(self, script: str, job_id: str, queue_key: str) -> Cancelled:
-        keys = [job_key(job_id), queue_key, NEWS_STREAM, WAITERS_PREFIX + job_id, events_key(job_id)]
+    async def _run(self, script: str, job_id: str, queue_key: str) -> Cancelled:
+        waiters, events, pixels = WAITERS_PREFIX + job_id, events_key(job_id), input_key(job_id)
+        keys = [job_key(job_id), queue_key, NEWS_STREAM, waiters, events, pixels]
         ended_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        kept = (self.result_ttl_s, NEWS_LENGTH, NEWS_TTL_S, EVENTS_TTL_S)
+        kept = (self.result_ttl_s, NEWS_LENGTH, NEWS_TTL_S, ENDED_EVENTS_TTL_S)
         args: list[str | int] = [job_id, CANCEL_FIELD, ended_at, *kept]
-        return Cancelled(self.connection.register_script(script)(keys=keys, args=args).decode())
+        outcome = await self.connection.register_script(script)(keys=keys, args=args)
+        return Cancelled(outcome.decode())

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from pydantic import ValidationError
 
+from service.checkpoints import CheckpointMissing
 from service.embedded_redis import RedisFailed, RedisNotFound
 from service.serve import PortTaken, run_api, serve
 from service.settings import ServiceSettings
@@ -41,7 +42,7 @@ def serve_command(
     settings = _settings(host=host, port=port, models=models)
     try:
         serve(settings, data_dir, metrics_port)
-    except (PortTaken, RedisFailed, RedisNotFound) as error:
+    except (CheckpointMissing, PortTaken, RedisFailed, RedisNotFound) as error:
         _fail("serve", str(error))
 
 

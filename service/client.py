@@ -25,11 +25,11 @@ ANSWER_TIMEOUT_S = 75.0
 
 
 class TarFlowError(Exception):
-    """An answer that is not a result: its status, and the problem it told (RFC 9457)."""
+    """An answer that is not a result: its status, the problem it told (RFC 9457), and when to come again."""
 
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+    def __init__(self, status: int, problem: Mapping[str, Any], retry_after_s: float = PAUSE_S) -> None:
         super().__init__(problem.get("detail") or f"status {status}")
-        self.status, self.problem = status, problem
+        self.status, self.problem, self.retry_after_s = status, problem, retry_after_s
 
 
 @dataclass(frozen=True)
@@ -101,25 +101,34 @@ class Client:
 
     def cancel(self, job_id: str) -> None:
         """End a job; what has ended stays. Raises TarFlowError."""
-        answer = self.http.delete(f"/jobs/{job_id}")
-        if answer.is_error and answer.status_code != httpx.codes.CONFLICT:
-            raise _error(answer)
+        try:
+            self._send("DELETE", f"/jobs/{job_id}")
+        except TarFlowError as error:
+            if error.status != httpx.codes.CONFLICT:
+                raise
 
     def events(self, job_id: str) -> Iterator[Event]:
-        """What happens to a job until it ends; a broken connection is taken up where it broke."""
+        """What happens to a job until it ends; a broken stream is taken up where it broke. Raises as `generate`."""
         deadline_s, last_id = time.monotonic() + self.patience_s, None
-        while time.monotonic() < deadline_s:
+        while True:
+            pause_s = PAUSE_S
             try:
-                for event in self._stream(job_id, last_id):
+                for event in self._stream(job_id, last_id, deadline_s):
                     last_id = event.event_id or last_id
                     yield event
                     if event.event == "done":
                         return
             except httpx.TransportError:
-                time.sleep(PAUSE_S)
-        raise TimeoutError(f"job {job_id} has not ended within {self.patience_s:g} s")
+                pass
+            except TarFlowError as error:
+                if error.status not in PASSING:
+                    raise
+                pause_s = error.retry_after_s
+            if time.monotonic() + pause_s > deadline_s:
+                raise TimeoutError(f"job {job_id} has not ended within {self.patience_s:g} s")
+            time.sleep(pause_s)
 
-    def _stream(self, job_id: str, last_id: str | None) -> Iterator[Event]:
+    def _stream(self, job_id: str, last_id: str | None, deadline_s: float) -> Iterator[Event]:
         headers = {"Last-Event-ID": last_id} if last_id else {}
         with self.http.stream("GET", f"/jobs/{job_id}/events", headers=headers) as answer:
             if answer.is_error:
@@ -133,6 +142,8 @@ class Client:
                 elif "event" in fields:
                     yield Event(fields["event"], json.loads(fields["data"]), fields.get("id"))
                     fields = {}
+                if time.monotonic() > deadline_s:  # Nothing but heartbeats may come for ever.
+                    return
 
     def _post(self, path: str, query: Mapping[str, Any], files: Any = None) -> dict[str, Any]:
         """Queue work; one key for all tries, so that none of them does it twice."""
@@ -142,14 +153,15 @@ class Client:
     def _send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         deadline_s = time.monotonic() + self.patience_s
         while True:
+            error: Exception
             try:
                 answer = self.http.request(method, path, **options)
                 if not answer.is_error:
                     return dict(answer.json())
-                error: Exception = _error(answer)
-                if answer.status_code not in PASSING:
-                    raise error
-                pause_s = float(answer.headers.get("Retry-After", PAUSE_S))
+                refusal = _error(answer)
+                if refusal.status not in PASSING:
+                    raise refusal
+                error, pause_s = refusal, refusal.retry_after_s
             except httpx.TransportError as broken:
                 error, pause_s = broken, PAUSE_S
             if time.monotonic() + pause_s > deadline_s:
@@ -167,7 +179,8 @@ def _text(value: Any) -> str:
 
 
 def _error(answer: httpx.Response) -> TarFlowError:
+    retry_after_s = float(answer.headers.get("Retry-After", PAUSE_S))
     try:
-        return TarFlowError(answer.status_code, answer.json())
+        return TarFlowError(answer.status_code, answer.json(), retry_after_s)
     except ValueError:
-        return TarFlowError(answer.status_code, {"detail": answer.text[:200]})
+        return TarFlowError(answer.status_code, {"detail": answer.text[:200]}, retry_after_s)

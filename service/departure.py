@@ -12,6 +12,8 @@ from service.errors import ServiceError
 
 async def hung_up(request: Request, ended: asyncio.Event, wait_s: float) -> bool:
     """Wait for `ended`, for at most `wait_s`; whether the client left meanwhile."""
+    if not wait_s:
+        return False
     end, gone = asyncio.create_task(ended.wait()), asyncio.create_task(_disconnected(request))
     try:
         done, _ = await asyncio.wait({end, gone}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)

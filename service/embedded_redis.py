@@ -1,11 +1,12 @@
 """A real Redis of one's own, for `tarflow serve` and for tests.
 
-Owns finding the server, starting it in private, and ending it with its owner. Knows
-nothing of queues, jobs or settings: it yields a URL.
+Owns finding the server, starting it in private, starting it again where it was if it dies, and
+ending it with its owner. Knows nothing of queues, jobs or settings: it yields a URL.
 """
 
 import fcntl
 import importlib.util
+import logging
 import os
 import re
 import secrets
@@ -13,9 +14,11 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen, SubprocessError, TimeoutExpired, check_output
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
 from time import monotonic
 from urllib.parse import quote
 
@@ -29,7 +32,11 @@ OLDEST_VERSION = (6, 2)  # RQ moves jobs with LMOVE
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 RETRY_INTERVAL_S = 0.02
+WATCH_INTERVAL_S = 0.2
+RESTART_PAUSE_S = 1.0
 SOCKET_PATH_BYTES = 103  # what macOS takes; Linux takes 107
+
+log = logging.getLogger(__name__)
 
 
 class RedisNotFound(RuntimeError):
@@ -54,14 +61,52 @@ def embedded_redis(data_dir: Path | None = None) -> Iterator[str]:
     binary = server_binary()
     with TemporaryDirectory(prefix="tarflow-redis-") as scratch, tether() as start:
         url, options = _address(Path(scratch))
-        log = Path(scratch) / "redis.log"
         folder = (data_dir or Path(scratch)).absolute()
-        process = _launch(start, (str(binary), *options), folder, log)
-        try:
-            _await_answer(process, url, log)
+        server = _Server(start, (str(binary), *options), folder, Path(scratch) / "redis.log", url)
+        with server.kept_running():
             yield url
+
+
+@dataclass
+class _Server:
+    """The server's place, whichever process fills it at the moment: always the same address and data."""
+
+    start: Start
+    command: tuple[str, ...]
+    folder: Path
+    output: Path
+    url: str
+    _ended: Event = field(default_factory=Event)
+
+    @contextmanager
+    def kept_running(self) -> Iterator[None]:
+        """Run it for the length of the block, again after every death; raises RedisFailed if it never starts."""
+        self.process = _launch(self.start, self.command, self.folder, self.output)
+        try:
+            _await_answer(self.process, self.url, self.output)
+            watcher = Thread(target=self._watch, name="embedded-redis", daemon=True)
+            watcher.start()
+            try:
+                yield
+            finally:
+                self._ended.set()
+                watcher.join()
         finally:
-            stop(process, STOP_TIMEOUT_S)
+            stop(self.process, STOP_TIMEOUT_S)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(WATCH_INTERVAL_S):
+            if (status := self.process.poll()) is not None:
+                log.warning("the embedded Redis ended with status %s; starting it again", status)
+                self._start_again()
+
+    def _start_again(self) -> None:
+        try:
+            self.process = _launch(self.start, self.command, self.folder, self.output)
+            _await_answer(self.process, self.url, self.output)
+        except (RedisFailed, OSError) as error:  # A full disk passes; a damaged log stays, and is told again.
+            log.error("the embedded Redis cannot be started again: %s", error)
+            self._ended.wait(RESTART_PAUSE_S)
 
 
 def server_binary() -> Path:

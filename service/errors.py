@@ -9,7 +9,8 @@ Owns the error tree, the one table from error to status, and the body they all s
     ├── UnknownModel        ├── UnsupportedType    ├── JobEnded
     ├── UnknownRoute        ├── InvalidInput       ├── JobFailed
     ├── MethodNotAllowed    ├── KeyReused          ├── RedisAway
-    └── Internal            └── QueueFull          └── NoWorker
+    ├── Internal            └── QueueFull          └── NoWorker
+    └── Leaving
 """
 
 from collections.abc import Mapping
@@ -113,6 +114,10 @@ class NoWorker(ServiceError):
     """No live worker could do the job; nothing was accepted."""
 
 
+class Leaving(ServiceError):
+    """This server stops before the answer is there; a job goes on, and its key finds it again."""
+
+
 class Internal(ServiceError):
     """A fault of ours; its text stays in our log."""
 
@@ -136,6 +141,7 @@ STATUS: Mapping[type[ServiceError], tuple[int, str]] = {
     Internal: (500, "Internal error"),
     RedisAway: (503, "Queue unavailable"),
     NoWorker: (503, "No worker"),
+    Leaving: (503, "Server leaving"),
 }
 
 

@@ -11,7 +11,6 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-from anyio import to_thread
 from fastapi.sse import ServerSentEvent
 from redis.exceptions import RedisError
 
@@ -53,21 +52,23 @@ async def job_events(house: House, job_id: str, after: str) -> AsyncIterator[Ser
 
 async def _events(house: House, job_id: str, after: str) -> AsyncIterator[ServerSentEvent]:
     async with house.completions.watching(job_id) as listener:
-        await to_thread.run_sync(house.queue.want_previews, job_id)
+        await house.queue.want_previews(job_id)
         told = None
         while True:
             listener.news.clear()
             # Looked at first, so that what is told meanwhile comes before an end of our own making.
-            view = await to_thread.run_sync(house.queue.view, job_id)
+            view = await house.queue.view(job_id)
             for event_id, event, data in await _since(house, job_id, after):
                 after = event_id
+                if event is JobEvent.STATUS:
+                    data = {"position": None, "eta_s": None, **data}
                 yield ServerSentEvent(event=event, data=data, id=event_id)
                 if event is JobEvent.DONE:
                     return
             if view.state.is_terminal:  # Its events have expired, or were all told before.
                 yield ServerSentEvent(event=JobEvent.DONE, data={"state": view.state})
                 return
-            body = await to_thread.run_sync(job_body, house, view)
+            body = await job_body(house, view)
             status = {name: body[name] for name in ("state", "position", "eta_s")}
             if view.state is JobState.QUEUED and status != told:
                 told = status

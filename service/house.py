@@ -27,7 +27,7 @@ class House:
     metrics: ServiceMetrics
 
 
-def house_of(request: Request) -> House:
+async def house_of(request: Request) -> House:
     """The house of the app that serves a request."""
     house: House = request.app.state.house
     return house

@@ -68,7 +68,7 @@ class QueueCollector(Collector):
         yield from families.values()
 
     def _read(self, kind: Kind, model: str) -> dict[str, float]:
-        name, now_s = queue_name(kind, model), time.time()
+        name, now_s = queue_name(kind, model), self._now_s()
         with self.connection.pipeline(transaction=False) as pipeline:
             pipeline.llen(f"rq:queue:{name}")
             pipeline.lindex(f"rq:queue:{name}", 0)
@@ -78,6 +78,10 @@ class QueueCollector(Collector):
         enqueued = self.connection.hget(job_key(oldest.decode()), "enqueued_at") if oldest else None
         age_s = max(0.0, now_s - _unix_s(enqueued)) if isinstance(enqueued, bytes) else 0.0
         return {"depth": depth, "age": age_s, "running": running, "workers": workers}
+
+    def _now_s(self) -> float:
+        seconds, microseconds = self.connection.time()
+        return float(seconds + microseconds / 1e6)
 
 
 def _families() -> dict[str, GaugeMetricFamily]:

@@ -1,12 +1,12 @@
 """Which models are offered, what they are, and whether anybody is there to run them.
 
-Owns the reading of what workers announce. Knows nothing of jobs. Blocks on Redis.
+Owns the reading of what workers announce. Knows nothing of jobs.
 """
 
-import time
 from dataclasses import dataclass
+from functools import lru_cache
 
-from redis import Redis
+from redis import asyncio as aioredis
 
 from service.errors import NoWorker, UnknownModel
 from service.redis_clients import redis_needed
@@ -14,12 +14,19 @@ from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, facts_key, workers
 
 RETRY_AFTER_S = 10
 
+# By the clock of Redis, as workers announce themselves. KEYS: a model's facts, its workers. ARGV: seconds that a
+# sign of life lasts.
+LIVE = """
+local silent_s = tonumber(redis.call('TIME')[1]) - tonumber(ARGV[1])
+return {redis.call('GET', KEYS[1]), redis.call('ZCOUNT', KEYS[2], silent_s, '+inf')}
+"""
+
 
 @dataclass(frozen=True)
 class Models:
     """The models called `names`; the first is the default."""
 
-    connection: Redis
+    connection: aioredis.Redis
     names: tuple[str, ...]
 
     @property
@@ -32,7 +39,7 @@ class Models:
         if name not in self.names:
             raise UnknownModel(f"model: {name[:100]!r} is not offered; there are {', '.join(self.names)}")
 
-    def facts(self, name: str) -> ModelFacts | None:
+    async def facts(self, name: str) -> ModelFacts | None:
         """What a model's workers last said of it; None if none ever did.
 
         Raises:
@@ -41,22 +48,35 @@ class Models:
         """
         self.check_name(name)
         with redis_needed():
-            content = self.connection.get(facts_key(name))
-        return None if content is None else ModelFacts.model_validate_json(content)
+            content = await self.connection.get(facts_key(name))
+        return None if content is None else _parsed(content)
 
-    def live_workers(self, kind: Kind, name: str) -> int:
+    async def live_workers(self, kind: Kind, name: str) -> int:
         """Workers that showed a sign of life lately; raises RedisAway."""
-        with redis_needed():
-            return int(self.connection.zcount(workers_key(kind, name), time.time() - PRESENCE_TTL_S, "+inf"))
+        _, workers = await self._live(kind, name)
+        return workers
 
-    def ready(self, kind: Kind, name: str) -> ModelFacts:
+    async def ready(self, kind: Kind, name: str) -> ModelFacts:
         """The facts of a model that can be worked for now.
 
         Raises:
             UnknownModel, RedisAway: As `facts`.
             NoWorker: Nobody would take the job.
         """
-        facts = self.facts(name)
-        if facts is None or not self.live_workers(kind, name):
+        self.check_name(name)
+        content, workers = await self._live(kind, name)
+        if content is None or not workers:
             raise NoWorker(f"no live {kind} worker of {name}", retry_after_s=RETRY_AFTER_S)
-        return facts
+        return _parsed(content)
+
+    async def _live(self, kind: Kind, name: str) -> tuple[bytes | None, int]:
+        """What is said of a model, and how many workers of a kind say it."""
+        with redis_needed():
+            live = self.connection.register_script(LIVE)
+            content, workers = await live(keys=[facts_key(name), workers_key(kind, name)], args=[PRESENCE_TTL_S])
+        return content, workers
+
+
+@lru_cache(maxsize=64)
+def _parsed(content: bytes) -> ModelFacts:
+    return ModelFacts.model_validate_json(content)

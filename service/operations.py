@@ -21,17 +21,16 @@ TheHouse = Annotated[House, Depends(house_of)]
 
 
 @router.get("/models", responses=READY_RESPONSES, tags=["models"])
-def models(house: TheHouse) -> JSONResponse:
+async def models(house: TheHouse) -> JSONResponse:
     """Every model offered, the default first: what it is and who works for it."""
-    return JSONResponse(
-        {"default": house.models.default, "models": [_model(house, name) for name in house.models.names]}
-    )
+    offered = [await _model(house, name) for name in house.models.names]
+    return JSONResponse({"default": house.models.default, "models": offered})
 
 
 @router.get("/models/{name}", responses=MODEL_RESPONSES, tags=["models"])
-def model(name: str, house: TheHouse) -> JSONResponse:
+async def model(name: str, house: TheHouse) -> JSONResponse:
     """One model: size, classes, noise, defaults, digest, figures, live workers."""
-    return JSONResponse(_model(house, name))
+    return JSONResponse(await _model(house, name))
 
 
 @router.get("/livez", tags=["health"])
@@ -41,10 +40,10 @@ async def livez() -> JSONResponse:
 
 
 @router.get("/readyz", responses=READY_RESPONSES, tags=["health"])
-def readyz(house: TheHouse) -> JSONResponse:
+async def readyz(house: TheHouse) -> JSONResponse:
     """Redis answers, and a worker of the default model lives."""
     name = house.models.default
-    workers = {str(kind): house.models.live_workers(kind, name) for kind in Kind}
+    workers = await _live_workers(house, name)
     if not any(workers.values()):
         raise NoWorker(f"no live worker of {name}", retry_after_s=RETRY_AFTER_S)
     return JSONResponse({"status": "ready", "model": name, "workers": workers})
@@ -62,7 +61,11 @@ async def root() -> RedirectResponse:
     return RedirectResponse("/docs")
 
 
-def _model(house: House, name: str) -> dict[str, Any]:
-    facts = house.models.facts(name)
+async def _model(house: House, name: str) -> dict[str, Any]:
+    facts = await house.models.facts(name)
     known = {"name": name} if facts is None else facts.model_dump(mode="json")
-    return {**known, "live_workers": {str(kind): house.models.live_workers(kind, name) for kind in Kind}}
+    return {**known, "live_workers": await _live_workers(house, name)}
+
+
+async def _live_workers(house: House, name: str) -> dict[str, int]:
+    return {str(kind): await house.models.live_workers(kind, name) for kind in Kind}

@@ -3,6 +3,7 @@
 Owns the translation of what the framework raises into our tree. Knows nothing of routes.
 """
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from service.errors import (
     FieldError,
     Internal,
     InvalidInput,
+    Leaving,
     MethodNotAllowed,
     ServiceError,
     UnknownRoute,
@@ -29,6 +31,7 @@ from service.errors import (
 )
 
 LONGEST_VALUE = 60
+RETRY_AFTER_S = 2
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +113,11 @@ class FaultBarrier:
 
         try:
             await self.app(scope, receive, note)
+        except asyncio.CancelledError:  # This server stops, and its grace for those who wait is over.
+            if scope["type"] != "http" or begun:
+                raise
+            leaving = Leaving("this server is being replaced; ask again", retry_after_s=RETRY_AFTER_S)
+            await _respond(leaving)(scope, receive, send)
         except ClientDisconnect:
             log.debug("%s %s: the client hung up", scope["method"], scope["path"])
         except Exception as error:

@@ -28,7 +28,7 @@ RETRY_AFTER_S = 5
 
 @dataclass(frozen=True)
 class RedisClients:
-    """The blocking client, for RQ in threads, and the one for the event loop."""
+    """The client of the event loop, and the blocking one, for what Prometheus asks in a thread."""
 
     blocking: Redis
     loop: aioredis.Redis
@@ -43,14 +43,16 @@ class RedisClients:
             max_connections=MOST_CONNECTIONS,
             retry=Retry(NoBackoff(), retries=1),
         )
-        loop = aioredis.Redis.from_url(
+        # Whoever finds every connection in use waits for one.
+        pool = aioredis.BlockingConnectionPool.from_url(
             url,
+            timeout=SOCKET_TIMEOUT_S,
             socket_timeout=SOCKET_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             max_connections=MOST_CONNECTIONS,
             retry=AsyncRetry(NoBackoff(), retries=1),
         )
-        return cls(blocking, loop)
+        return cls(blocking, aioredis.Redis.from_pool(pool))
 
 
 @contextmanager

@@ -5,7 +5,6 @@ Owns the order of a request's steps. What the steps do is elsewhere.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
@@ -14,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from pictures.fitting import Shape
-from service.answers import Wish, answer_post, etag, job_body, not_modified, result_of
+from service.answers import PICTURES, Wish, answer_post, etag, job_body, not_modified, result_of
 from service.cancellation import Cancelled
 from service.content_negotiation import JSON, PNG, accepted_type, has_already, idempotency_key, preference
 from service.departure import hung_up
@@ -62,7 +61,7 @@ class WishHeaders:
         )
 
 
-def wish_headers(
+async def wish_headers(
     accept: Annotated[str | None, Header()] = None,
     prefer: Annotated[str | None, Header(description="`wait=N` seconds, at most 60, or `respond-async`")] = None,
     idempotency_key: Annotated[str | None, Header(description="the same key and request give the same job")] = None,
@@ -75,7 +74,7 @@ def wish_headers(
 Headers = Annotated[WishHeaders, Depends(wish_headers)]
 
 
-def said_once(request: Request) -> None:
+async def said_once(request: Request) -> None:
     """Raise InvalidInput where a parameter is given twice: one of them would be passed over."""
     for name in request.query_params:
         if len(request.query_params.getlist(name)) > 1:
@@ -88,7 +87,7 @@ async def generate(
 ) -> Response:
     """Make pictures of a class: a PNG (a contact sheet where n > 1), or JSON with every picture."""
     wish = headers.wish(house, (PNG, JSON))
-    facts = await to_thread.run_sync(house.models.ready, Kind.GENERATE, query.model or house.models.default)
+    facts = await house.models.ready(Kind.GENERATE, query.model or house.models.default)
     return await _run(request, house, query.request(facts, wish.idempotency_key), wish)
 
 
@@ -99,7 +98,7 @@ async def score(request: Request, query: Annotated[ScoreQuery, Query()], house: 
     """The exact log-likelihood of each image: one as the body, or up to 64 as multipart files named `image`."""
     wish = headers.wish(house, (JSON,))
     uploads = await read_uploads(request, house.settings.max_upload_bytes)
-    facts = await to_thread.run_sync(house.models.ready, Kind.SCORE, query.model or house.models.default)
+    facts = await house.models.ready(Kind.SCORE, query.model or house.models.default)
     shape = Shape(facts.image_size, facts.in_channels)
     fitted = await to_thread.run_sync(_fit_all, uploads, shape, house.settings.max_image_pixels)
     work = query.request(facts, tuple(each.facts for each in fitted))
@@ -107,40 +106,40 @@ async def score(request: Request, query: Annotated[ScoreQuery, Query()], house: 
 
 
 @router.get("/jobs/{job_id}", responses=JOB_RESPONSES, tags=["jobs"])
-def job(job_id: str, house: TheHouse) -> JSONResponse:
+async def job(job_id: str, house: TheHouse) -> JSONResponse:
     """Where a job is: state, place in the queue, estimate, the request with all defaults filled in."""
-    return JSONResponse(job_body(house, house.queue.view(job_id)))
+    return JSONResponse(await job_body(house, await house.queue.view(job_id)))
 
 
 @router.get("/jobs/{job_id}/result", responses=RESULT_RESPONSES, tags=["jobs"])
-def result(
+async def result(
     job_id: str, house: TheHouse, accept: Accept = None, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """The answer of a job that has succeeded, as the POST would have given it."""
-    view = house.queue.view(job_id)
+    view = await house.queue.view(job_id)
     media_type = accepted_type(accept, (PNG, JSON) if view.kind is Kind.GENERATE else (JSON,))
-    response = result_of(house, view, media_type)
+    response = await result_of(house, await house.queue.view(job_id, PICTURES[media_type]), media_type)
     if has_already(if_none_match, etag(view.request, media_type), exists=True):
         return not_modified(view.request, media_type)
     return response
 
 
 @router.delete("/jobs/{job_id}", responses=CANCEL_RESPONSES, tags=["jobs"])
-def cancel(job_id: str, house: TheHouse) -> JSONResponse:
+async def cancel(job_id: str, house: TheHouse) -> JSONResponse:
     """End a job: a queued one at once, a running one after its flow block (202); what has ended stays (409)."""
-    outcome = house.queue.cancel(job_id)
-    view = house.queue.view(job_id)
+    outcome = await house.queue.cancel(job_id)
+    view = await house.queue.view(job_id)
     if outcome is Cancelled.ENDED:
         raise JobEnded(f"job {job_id} has {view.state} already")
-    return JSONResponse(job_body(house, view), 202 if outcome is Cancelled.REQUESTED else 200)
+    return JSONResponse(await job_body(house, view), 202 if outcome is Cancelled.REQUESTED else 200)
 
 
-def known_job(job_id: str, house: TheHouse) -> str:
+async def known_job(job_id: str, house: TheHouse) -> str:
     """Raise UnknownJob before an answer begins."""
-    return house.queue.view(job_id).job_id
+    return (await house.queue.view(job_id)).job_id
 
 
-def replayed_after(last_event_id: Annotated[str | None, Header()] = None) -> str:
+async def replayed_after(last_event_id: Annotated[str | None, Header()] = None) -> str:
     """Raise BadHeader before an answer begins."""
     return first_event_id(last_event_id)
 
@@ -158,15 +157,25 @@ async def _run(request: Request, house: House, work: Work, wish: Wish, pixels: b
     """Queue a request, wait as long as the client would, and answer."""
     if has_already(wish.if_none_match, etag(work, wish.media_type), exists=False):
         return not_modified(work, wish.media_type)
-    submit = partial(house.queue.submit, work, new_job_id(), pixels, wish.idempotency_key)
-    job_id = await to_thread.run_sync(submit)
-    if wish.preference.wait_s:
-        async with house.completions.watching(job_id) as listener:
-            # Its end may have been announced before we watched.
-            view = await to_thread.run_sync(house.queue.view, job_id)
-            if not view.state.is_terminal and await hung_up(request, listener.ended, wish.preference.wait_s):
-                await to_thread.run_sync(house.queue.leave, job_id, work)
-    return await to_thread.run_sync(answer_post, house, job_id, wish)
+    own_id, wait_s = new_job_id(), wish.preference.wait_s
+    # Listened to before it is queued: its end cannot be missed.
+    async with house.completions.watching(own_id) as listener:
+        job_id = await house.queue.submit(work, own_id, pixels, wish.idempotency_key)
+        if job_id == own_id:
+            left = await hung_up(request, listener.ended, wait_s)
+        else:
+            left = await _hung_up_on(request, house, job_id, wait_s)
+    if left:
+        await house.queue.leave(job_id, work)
+    return await answer_post(house, job_id, wish)
+
+
+async def _hung_up_on(request: Request, house: House, job_id: str, wait_s: float) -> bool:
+    """`hung_up`, on a job that was there before."""
+    async with house.completions.watching(job_id) as listener:
+        # Its end may have been announced before we listened.
+        view = await house.queue.view(job_id)
+        return not view.state.is_terminal and await hung_up(request, listener.ended, wait_s)
 
 
 def _fit_all(uploads: list[Upload], shape: Shape, max_pixels: int) -> list[Fitted]:

@@ -3,13 +3,13 @@
 Owns the order of starting and stopping. Knows nothing of requests.
 """
 
+import asyncio
 import logging
 import signal
 import socket
 import sys
 import threading
-import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -17,6 +17,7 @@ from typing import NoReturn
 import uvicorn
 
 from service.app import create_app
+from service.checkpoints import check_checkpoints
 from service.embedded_redis import embedded_redis
 from service.errors import ServiceError
 from service.models import Models
@@ -39,10 +40,11 @@ def serve(settings: ServiceSettings, data_dir: Path | None, metrics_port: int) -
     """Run everything until told to stop; leaves no process behind.
 
     Raises:
-        PortTaken: Before anything was started.
+        PortTaken, CheckpointMissing: Before anything was started.
         RedisNotFound, RedisFailed: There is no Redis to be had.
     """
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    check_checkpoints(settings.checkpoints)
     check_port(settings.host, settings.port)
     for number in ENDINGS:
         signal.signal(number, _leave)
@@ -83,11 +85,9 @@ def check_port(host: str, port: int) -> None:
 
 def _announce(settings: ServiceSettings) -> None:
     """Say when the first picture can be asked for, and how."""
-    models = Models(RedisClients.connect(settings.redis_url).blocking, settings.model_names)
     url = f"http://{settings.host}:{settings.port}"
-    print(f"tarflow: loading {', '.join(models.names)} ...", file=sys.stderr, flush=True)
-    while not _all_live(models):
-        time.sleep(LOOK_INTERVAL_S)
+    print(f"tarflow: loading {', '.join(settings.model_names)} ...", file=sys.stderr, flush=True)
+    asyncio.run(_until_all_live(Models(RedisClients.connect(settings.redis_url).loop, settings.model_names)))
     print(
         f"tarflow: ready at {url} (documentation: {url}/docs). Try\n"
         f'  curl -X POST "{url}/generate?class=7&guidance=2.0" -o seven.png\n'
@@ -97,11 +97,12 @@ def _announce(settings: ServiceSettings) -> None:
     )
 
 
-def _all_live(models: Models) -> bool:
-    try:
-        return all(models.live_workers(kind, name) for kind in Kind for name in models.names)
-    except ServiceError:
-        return False
+async def _until_all_live(models: Models) -> None:
+    missing = {(kind, name) for kind in Kind for name in models.names}
+    while missing:
+        with suppress(ServiceError):
+            missing = {each for each in missing if not await models.live_workers(*each)}
+        await asyncio.sleep(LOOK_INTERVAL_S)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

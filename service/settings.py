@@ -5,7 +5,7 @@ Owns names, units and defaults; every variable has the prefix `TARFLOW_`.
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.contract import model_name
@@ -37,12 +37,27 @@ class ServiceSettings(BaseSettings):
     max_upload_bytes: Annotated[int, Field(ge=1, description="bytes of a request's body")] = 32 * 2**20
     max_image_pixels: Annotated[int, Field(ge=1, description="pixels of one uploaded image")] = 40_000_000
 
+    @field_validator("models")
+    @classmethod
+    def _names_differ(cls, models: str) -> str:
+        served: dict[str, str] = {}
+        for checkpoint in _parts(models):
+            name = model_name(checkpoint)
+            if name in served:
+                raise ValueError(f"{served[name]} and {checkpoint} would both be served as {name!r}")
+            served[name] = checkpoint
+        return models
+
     @property
     def checkpoints(self) -> tuple[str, ...]:
         """The models as given: names or paths."""
-        return tuple(part.strip() for part in self.models.split(",") if part.strip())
+        return tuple(_parts(self.models))
 
     @property
     def model_names(self) -> tuple[str, ...]:
         """The names the models are served under: the last part of each path."""
         return tuple(model_name(checkpoint) for checkpoint in self.checkpoints)
+
+
+def _parts(models: str) -> list[str]:
+    return [part.strip() for part in models.split(",") if part.strip()]

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from worker.engine import Engine
 from worker.errors import JobError
 from worker.offline import GenerateWish, generate_file, score_files
 from worker.process import run_worker
+from worker.progress import Progress
 from worker.settings import WorkerSettings
 
 
@@ -48,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--n", type=int, default=1, help="pictures, 1..16; several make a contact sheet")
     generate.add_argument("--seed", type=int, help="0..2^53-1; drawn and printed if left out")
     generate.add_argument("--denoise", action=argparse.BooleanOptionalAction, help="default: the checkpoint's")
+    generate.add_argument(
+        "--attention-temperature", type=float, help="of the null branch, for guidance without a class, 0.01..1"
+    )
     generate.add_argument("--out", type=Path, required=True, help="PNG file to write")
     generate.add_argument("--device", default="auto", help="auto, cpu, cuda")
     score = commands.add_parser("score", help="log-likelihoods of image files, as JSON, without a server")
@@ -69,8 +74,10 @@ def _engine(parsed: argparse.Namespace) -> Engine:
 
 
 def _generate(parsed: argparse.Namespace) -> int:
-    wish = GenerateWish(parsed.class_name, parsed.guidance, parsed.n, parsed.seed, parsed.denoise)
-    request = generate_file(_engine(parsed), wish, parsed.out)
+    wish = GenerateWish(**{each.name: getattr(parsed, each.name) for each in fields(GenerateWish)})
+    engine = _engine(parsed)
+    with Progress.shown("generate", "block") as progress:
+        request = generate_file(engine, wish, parsed.out, progress.reach)
     print(request.model_dump_json())
     return 0
 

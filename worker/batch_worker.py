@@ -11,6 +11,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -27,7 +28,7 @@ from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from rq.utils import now
 from rq.worker import WorkerStatus
 
-from worker.contract import CANCEL_FIELD, LEASE_S, Kind, queue_name, worker_name
+from worker.contract import CANCEL_FIELD, LEASE_S, JobState, Kind, queue_name, worker_name
 from worker.errors import JobCancelled
 from worker.intake import Batch, Intake
 from worker.janitor import Janitor
@@ -52,19 +53,38 @@ class BatchHandler(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _End:
+    """What came of one job."""
+
+    job: ServedJob
+    execution: Execution
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """Whether a job is still this worker's to end, and whether its end is wished for."""
+
+    is_ours: bool
+    is_cancelled: bool
+
+
 class BatchWorker(SimpleWorker):
     """Runs batches of jobs in this process, where the model is warm."""
 
     job_class = ServedJob
 
     def __init__(
-        self, connection: Redis, kind: Kind, model: str, handler: BatchHandler, max_images: int, window_s: float
+        self, connection: Redis, kind: Kind, model: str, handler: BatchHandler, max_images: int, window_s: float,
+        on_end: Callable[[ServedJob, JobState], None] = lambda _job, _state: None,
     ) -> None:  # fmt: skip
+        """`on_end` is told of every job that this worker ended, after the commit."""
         queue = Queue(queue_name(kind, model), connection=connection, serializer="json", job_class=ServedJob)
         # Unique over hosts and restarts: RQ refuses a second worker of one name.
         name = f"{worker_name(kind, model, os.getpid())}-{uuid.uuid4().hex[:6]}"
         super().__init__([queue], name=name, connection=connection, serializer="json", job_class=ServedJob)
-        self.kind, self.handler = kind, handler
+        self.kind, self.handler, self.on_end = kind, handler, on_end
         self.intake = Intake(queue, max_images, window_s)
         self.janitor = Janitor(connection, queue)
         self.leases = Leases(connection, self._keep_up)
@@ -131,22 +151,24 @@ class BatchWorker(SimpleWorker):
         return self.intake.claim(jobs, self.name)
 
     def execute_job(self, job: Any, queue: Queue) -> None:
-        """Run a batch, and commit what comes of each of its jobs as soon as it is there."""
+        """Run a batch, and commit what comes of its jobs as soon as it is there."""
         batch: Batch = job
         self.executions.update({each.id: each for each in batch.executions})
         executions = dict(zip((each.id for each in batch.jobs), batch.executions, strict=True))
         with self.leases.held(batch):
-            for each, outcome in self._outcomes(batch.jobs):
-                self._patiently(partial(self._commit, each, executions[each.id], outcome), LEASE_S)
+            for outcomes in self._outcomes(batch.jobs):
+                ends = [_End(each, executions[each.id], outcome) for each, outcome in outcomes]
+                for each, state in self._patiently(partial(self._commit, ends), LEASE_S):
+                    self.on_end(each, state)
         del queue
 
-    def _outcomes(self, jobs: Sequence[ServedJob]) -> Iterator[tuple[ServedJob, Outcome]]:
+    def _outcomes(self, jobs: Sequence[ServedJob]) -> Iterator[list[tuple[ServedJob, Outcome]]]:
         """What becomes of each job; those that name what is not ours are not run."""
         refused = {job.id: error for job in jobs if (error := _refusal(job, self.kind))}
-        yield from ((job, refused[job.id]) for job in jobs if job.id in refused)
+        yield [(job, refused[job.id]) for job in jobs if job.id in refused]
         yield from self._handled([job for job in jobs if job.id not in refused])
 
-    def _handled(self, jobs: Sequence[ServedJob]) -> Iterator[tuple[ServedJob, Outcome]]:
+    def _handled(self, jobs: Sequence[ServedJob]) -> Iterator[list[tuple[ServedJob, Outcome]]]:
         """The handler's outcomes; if a batch fails as a whole, each job is run alone, to find the one at fault."""
         if not jobs:
             return
@@ -157,13 +179,13 @@ class BatchWorker(SimpleWorker):
         except Exception as error:
             if len(jobs) == 1:
                 log.exception("job %s failed", jobs[0].id)
-                yield jobs[0], error
+                yield [(jobs[0], error)]
                 return
             log.warning("a batch of %d failed, running its jobs alone: %s", len(jobs), error)
             for job in jobs:
                 yield from self._handled([job])
             return
-        yield from zip(jobs, outcomes, strict=True)
+        yield list(zip(jobs, outcomes, strict=True))
 
     def _attempt(self, jobs: Sequence[ServedJob]) -> Sequence[Outcome]:
         """Run the handler within the jobs' time; again, if Redis was away, since it makes the same again."""
@@ -176,40 +198,50 @@ class BatchWorker(SimpleWorker):
             self.leases.allow(float("inf"))  # Committing may wait for Redis as long as it takes.
         return outcomes
 
-    def _commit(self, job: ServedJob, execution: Execution, outcome: Outcome) -> None:
-        """End a job, in one transaction and only while it is ours to end."""
-        while True:
+    def _commit(self, ends: Sequence["_End"]) -> list[tuple[ServedJob, JobState]]:
+        """End jobs in one transaction, each of them only while it is ours to end; those that it ended."""
+        while ends:
             with self.connection.pipeline() as pipeline:
                 try:
-                    if not self._is_ours(job, execution, pipeline):
-                        log.warning("job %s is not ours any more: its lease ran out; result dropped", job.id)
-                        pipeline.multi()
-                    else:
-                        self._end(job, execution, outcome, pipeline)
-                    self.cleanup_execution(job, pipeline=pipeline, execution=execution)
+                    pipeline.watch(*(each.job.key for each in ends))
+                    standings = self._standings(ends)
+                    pipeline.multi()
+                    ended = [self._end(*each, pipeline) for each in zip(ends, standings, strict=True)]
                     pipeline.execute()
-                    return
+                    return [(each.job, state) for each, state in zip(ends, ended, strict=True) if state]
                 except WatchError:
                     continue
+        return []
 
-    def _is_ours(self, job: ServedJob, execution: Execution, pipeline: Pipeline) -> bool:
-        pipeline.watch(job.key)
-        status, worker = pipeline.hmget(job.key, "status", "worker_name")
-        lease = pipeline.zscore(job.started_job_registry.key, execution.composite_key)
-        return status == JobStatus.STARTED.encode() and worker == self.name.encode() and lease is not None
+    def _standings(self, ends: Sequence["_End"]) -> list["_Standing"]:
+        with self.connection.pipeline(transaction=False) as pipeline:
+            for each in ends:
+                pipeline.hmget(each.job.key, "status", "worker_name", CANCEL_FIELD)
+                pipeline.zscore(each.job.started_job_registry.key, each.execution.composite_key)
+            answers = pipeline.execute()
+        ours = [JobStatus.STARTED.encode(), self.name.encode()]
+        return [
+            _Standing(is_ours=[status, worker] == ours and lease is not None, is_cancelled=cancelled is not None)
+            for (status, worker, cancelled), lease in zip(answers[::2], answers[1::2], strict=True)
+        ]
 
-    def _end(self, job: ServedJob, execution: Execution, outcome: Outcome, pipeline: Pipeline) -> None:
-        cancelled = pipeline.hexists(job.key, CANCEL_FIELD)
-        pipeline.multi()
-        if cancelled or isinstance(outcome, JobCancelled):
-            job.be_cancelled(pipeline)
-        elif isinstance(outcome, Exception):
-            details = "".join(traceback.format_exception(outcome))
-            job.fail(reason_of(outcome), details, pipeline, execution)
+    def _end(self, end: "_End", standing: "_Standing", pipeline: Pipeline) -> JobState | None:
+        """Add the end of a job to a transaction; the state it comes into, None if it is not ours any more."""
+        self.cleanup_execution(end.job, pipeline=pipeline, execution=end.execution)
+        if not standing.is_ours:
+            log.warning("job %s is not ours any more: its lease ran out; result dropped", end.job.id)
+            return None
+        if standing.is_cancelled or isinstance(end.outcome, JobCancelled):
+            end.job.be_cancelled(pipeline)
+            return JobState.CANCELLED
+        if isinstance(end.outcome, Exception):
+            details = "".join(traceback.format_exception(end.outcome))
+            end.job.fail(reason_of(end.outcome), details, pipeline, end.execution)
             self.increment_failed_job_count(pipeline)
-        else:
-            job.succeed(outcome, execution, pipeline)
-            self.increment_successful_job_count(pipeline)
+            return JobState.FAILED
+        end.job.succeed(end.outcome, end.execution, pipeline)
+        self.increment_successful_job_count(pipeline)
+        return JobState.SUCCEEDED
 
     def _patiently(self, work: Callable[[], Any], when_told_to_stop_s: float = 0.0) -> Any:
         """What `work` returns, tried again while Redis is away.

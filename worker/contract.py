@@ -26,6 +26,8 @@ NEWS_LENGTH = 10_000
 NEWS_TTL_S = 24 * 3600
 EVENTS_LENGTH = 200
 EVENTS_TTL_S = 3600
+# After the end of a job: long enough to come back for the rest; previews are bytes too.
+ENDED_EVENTS_TTL_S = 300
 # Pictures that are kept: a sorted set of `job:bytes` by Unix time of expiry, and the sum of the bytes.
 HELD_KEY = "tarflow:held"
 HELD_BYTES_KEY = "tarflow:held_bytes"
@@ -33,6 +35,8 @@ PRESENCE_TTL_S = 15
 # A running job without a renewal for so long is another worker's; each costs a job one of its attempts.
 LEASE_S = 15
 MAX_RETRIES = 2
+# RQ's set of all queues.
+QUEUES_KEY = "rq:queues"
 # Fields beside RQ's in a job's hash.
 IMAGES_FIELD = "images"
 CANCEL_FIELD = "cancel_requested"
@@ -269,9 +273,19 @@ def queue_name(kind: Kind, model: str) -> str:
     return f"tarflow:{kind}:{model}"
 
 
+def queue_key(name: str) -> str:
+    """RQ's list of the jobs that wait in a queue."""
+    return f"rq:queue:{name}"
+
+
 def job_key(job_id: str) -> str:
     """RQ's hash of a job."""
     return f"rq:job:{job_id}"
+
+
+def results_key(job_id: str) -> str:
+    """RQ's stream of what a job returned."""
+    return f"rq:results:{job_id}"
 
 
 def input_key(job_id: str) -> str:

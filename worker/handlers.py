@@ -6,7 +6,7 @@ nothing of RQ's bookkeeping.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -19,9 +19,9 @@ from torch import Tensor
 
 from model.pixels import to_pixels
 from worker.batch_worker import Outcome
-from worker.contract import GenerateRequest, GenerateResult, Kind, ScoreRequest, input_key, pace_key
+from worker.contract import GenerateRequest, GenerateResult, JobState, Kind, ScoreRequest, input_key, pace_key
 from worker.engine import Engine, Pictures
-from worker.errors import JobCancelled, JobError, NonFiniteSample
+from worker.errors import JobError, NonFiniteSample
 from worker.images import encode_pictures, encode_preview
 from worker.metrics import WorkerMetrics
 from worker.observer import Observer
@@ -49,29 +49,38 @@ class Handlers:
         """Do jobs in one batch; a payload is a request's JSON, a result its answer's."""
         self._observe_waits(jobs)
         work = self._generate if self.kind is Kind.GENERATE else self._score
-        outcomes = work(jobs)
-        for outcome in outcomes:
-            ended = "cancelled" if isinstance(outcome, JobCancelled) else "failed"
-            self._count("jobs", 1, ended if isinstance(outcome, Exception) else "succeeded")
-        return outcomes
+        return work(jobs)
+
+    def count_end(self, _job: ServedJob, state: JobState) -> None:
+        """Count a job that has ended."""
+        self._count("jobs", 1, state)
 
     def _generate(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
         def make(requests: list[GenerateRequest], able: list[ServedJob]) -> list[Outcome]:
             observer = Observer(self.connection, able, self._draw)
             made = self._timed(sum(each.n for each in requests), lambda: self.engine.generate(requests, observer))
-            return [self._finish(*each) for each in zip(able, requests, made, strict=True)]
+            files: dict[str, Mapping[str, bytes]] = {}
+            outcomes = [self._finish(*each, files) for each in zip(able, requests, made, strict=True)]
+            # Written before the jobs are committed as finished: a finished job always has its pictures.
+            store_pictures(self.connection, files, self.result_ttl_s)
+            return outcomes
 
         return self._with_requests(jobs, GenerateRequest, make)
 
-    def _finish(self, job: ServedJob, request: GenerateRequest, made: Pictures | JobError) -> Outcome:
+    def _finish(
+        self,
+        job: ServedJob,
+        request: GenerateRequest,
+        made: Pictures | JobError,
+        files: dict[str, Mapping[str, bytes]],
+    ) -> Outcome:
+        """The result of a job, its PNGs among the `files`."""
         if isinstance(made, JobError):
             if isinstance(made, NonFiniteSample):
                 self._count("non_finite", request.n)
             return made
         self._count("non_finite", len(made.stabilised))
-        files = encode_pictures(made.pixels, request, self.engine.facts())
-        # Written before the job is committed as finished: a finished job always has its pictures.
-        store_pictures(self.connection, job.id, files, self.result_ttl_s)
+        files[job.id] = encode_pictures(made.pixels, request, self.engine.facts())
         height, width = made.pixels.shape[2:]
         result = GenerateResult(seeds=request.seeds, width=width, height=height, stabilised=made.stabilised)
         return result.model_dump(mode="json")

@@ -7,6 +7,7 @@ somebody looks after. Knows nothing of what jobs do.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis import Redis, WatchError
 from redis.client import Pipeline
@@ -19,19 +20,21 @@ from worker.contract import IMAGES_FIELD, LEASE_S, MAX_RETRIES, PROGRESS_FIELD, 
 from worker.news import tell_state
 from worker.served_job import ServedJob
 
-# Takes jobs from the front of the queue while their images fit into what is left of the batch.
+# Takes jobs from the front of the queue while their images fit beside those of the jobs that were taken before;
+# answers what is left of the batch, and the jobs.
 DRAIN = """
-local taken, left = {}, tonumber(ARGV[1])
+local function images(id) return tonumber(redis.call('HGET', ARGV[2] .. id, ARGV[3]) or 1) end
+local left, answer = tonumber(ARGV[1]), {0}
+for before = 4, #ARGV do left = left - images(ARGV[before]) end
 while left > 0 do
   local id = redis.call('LINDEX', KEYS[1], 0)
-  if not id then break end
-  local images = tonumber(redis.call('HGET', ARGV[2] .. id, ARGV[3]) or 1)
-  if images > left then break end
+  if not id or images(id) > left then break end
   redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')
-  taken[#taken + 1] = id
-  left = left - images
+  answer[#answer + 1] = id
+  left = left - images(id)
 end
-return taken
+answer[1] = left
+return answer
 """
 # Returns a popped job to the front, once.
 PUT_BACK = "if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then redis.call('LPUSH', KEYS[2], ARGV[1]) end"
@@ -76,11 +79,9 @@ class Intake:
         if first is None:
             return []
         ids, deadline_s = [as_text(first)], time.monotonic() + self.window_s
-        left = self.max_images - self._images(ids[0])
         while True:
-            more = [as_text(each) for each in self._drain(left)]
-            ids += more
-            left -= sum(self._images(each) for each in more)
+            left, *more = self._drain(ids)
+            ids += [as_text(each) for each in more]
             if left <= 0 or time.monotonic() >= deadline_s:
                 return self._together(ids)
             time.sleep(POLL_S)
@@ -96,7 +97,11 @@ class Intake:
 
     def _claim(self, pipeline: Pipeline, jobs: Sequence[ServedJob], worker_name: str) -> Batch:
         pipeline.watch(*(job.key for job in jobs))
-        queued = [job for job in jobs if pipeline.hget(job.key, "status") == JobStatus.QUEUED.encode()]
+        with self.connection.pipeline(transaction=False) as reads:
+            for job in jobs:
+                reads.hget(job.key, "status")
+            statuses = reads.execute()
+        queued = [job for job, status in zip(jobs, statuses, strict=True) if status == JobStatus.QUEUED.encode()]
         pipeline.multi()
         executions = []
         for job in jobs:
@@ -131,14 +136,11 @@ class Intake:
         for job in reversed(jobs):
             put_back(keys=[self.queue.intermediate_queue_key, self.queue.key], args=[job.id])
 
-    def _drain(self, images: int) -> list[bytes]:
+    def _drain(self, taken: list[str]) -> list[Any]:
         drain = self.connection.register_script(DRAIN)
         keys = [self.queue.key, self.queue.intermediate_queue_key]
-        taken: list[bytes] = drain(keys=keys, args=[images, job_key(""), IMAGES_FIELD])
-        return taken
-
-    def _images(self, job_id: str) -> int:
-        return int(self.connection.hget(job_key(job_id), IMAGES_FIELD) or 1)
+        answer: list[Any] = drain(keys=keys, args=[self.max_images, job_key(""), IMAGES_FIELD, *taken])
+        return answer
 
 
 def _is_suspect(job: ServedJob) -> bool:

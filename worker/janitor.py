@@ -1,11 +1,10 @@
 """Jobs that a dead worker held, brought back.
 
-Owns the finding of leases that ran out and of jobs that were popped but never started. Knows nothing
-of what jobs do.
+Owns the finding of leases that ran out and of jobs that were popped but never started, all by Redis's
+clock. Knows nothing of what jobs do.
 """
 
 import contextlib
-import time
 from dataclasses import dataclass
 
 from redis import Redis, WatchError
@@ -46,21 +45,23 @@ class Janitor:
         if not lock.acquire():
             return
         try:
-            self._reclaim_expired()
-            self._rescue_popped()
+            seconds, microseconds = self.connection.time()
+            now_s = seconds + microseconds / 1e6
+            self._reclaim_expired(now_s)
+            self._rescue_popped(now_s)
         finally:
             with contextlib.suppress(LockError):  # It took too long, and the lock is another's.
                 lock.release()
 
-    def _reclaim_expired(self) -> None:
+    def _reclaim_expired(self, now_s: float) -> None:
         registry = self.queue.started_job_registry.key
-        for each in self.connection.zrangebyscore(registry, 0, time.time()):
+        for each in self.connection.zrangebyscore(registry, 0, now_s):
             entry = str(as_text(each))  # type: ignore[arg-type]
             job_id = entry.partition(":")[0]
             with contextlib.suppress(WatchError):  # Its worker was faster; the next round looks again.
-                self._reclaim(job_id, registry, entry)
+                self._reclaim(job_id, registry, entry, now_s)
 
-    def _reclaim(self, job_id: str, registry: str, entry: str) -> None:
+    def _reclaim(self, job_id: str, registry: str, entry: str, now_s: float) -> None:
         """Take one job from a worker that lost its lease; what that worker commits from now on is refused."""
         with self.connection.pipeline() as pipeline:
             pipeline.watch(job_key(job_id))
@@ -68,7 +69,7 @@ class Janitor:
                 job = as_served(ServedJob.fetch(job_id, connection=self.connection, serializer="json"))
             except NoSuchJobError:
                 job = None
-            if (pipeline.zscore(registry, entry) or 0) > time.time():  # Renewed since it was looked at.
+            if (pipeline.zscore(registry, entry) or 0) > now_s:  # Renewed since it was looked at.
                 return
             unwanted = pipeline.hexists(job_key(job_id), CANCEL_FIELD)
             pipeline.multi()
@@ -84,13 +85,12 @@ class Janitor:
                     job.fail(FailureReason.ABANDONED, "its workers died", pipeline)
             pipeline.execute()
 
-    def _rescue_popped(self) -> None:
+    def _rescue_popped(self, now_s: float) -> None:
         popped = self.connection.lrange(self.queue.intermediate_queue_key, 0, -1)
         seen_key = f"tarflow:popped:{self.queue.name}"
         if not popped:
             self.connection.delete(seen_key)
             return
-        now_s = time.time()
         seen = self.connection.hgetall(seen_key)
         rescue = self.connection.register_script(RESCUE)
         with self.connection.pipeline() as pipeline:

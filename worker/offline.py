@@ -5,6 +5,7 @@ Owns the reading and writing of files. Knows nothing of queues.
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,10 +13,11 @@ from typing import Literal
 import torch
 
 from pictures.fitting import Shape, UnfitImage, decode, fit
-from worker.contract import MAX_SEED, GenerateRequest, ScoreInput, ScoreRequest, ScoreResult
+from worker.contract import MAX_SEED, GenerateRequest, ModelFacts, ScoreInput, ScoreRequest, ScoreResult
 from worker.engine import Engine
 from worker.errors import JobError
 from worker.images import encode_pictures
+from worker.painter import Passage
 
 
 @dataclass(frozen=True)
@@ -27,32 +29,55 @@ class GenerateWish:
     n: int = 1
     seed: int | None = None
     denoise: bool | None = None
+    attention_temperature: float | None = None
 
 
-def generate_file(engine: Engine, wish: GenerateWish, out: Path) -> GenerateRequest:
+def generate_file(
+    engine: Engine, wish: GenerateWish, out: Path, reached: Callable[[int, int], None] | None = None
+) -> GenerateRequest:
     """Write the picture, or the contact sheet of several, and return the request that made it.
+
+    Args:
+        engine: What makes it.
+        wish: What is wanted.
+        out: The file.
+        reached: Told, after each flow block, how many are done of how many.
 
     Raises:
         ValueError: A value out of its bounds.
         NonFiniteSample: The picture is not finite.
     """
     facts = engine.facts()
-    request = GenerateRequest(
-        model=facts.name,
-        model_digest=facts.digest,
-        class_index=facts.class_index(wish.class_name),
-        guidance=facts.defaults.guidance if wish.guidance is None else wish.guidance,
-        n=wish.n,
-        seed=secrets.randbelow(MAX_SEED - wish.n) if wish.seed is None else wish.seed,
-        denoise=facts.defaults.denoise if wish.denoise is None else wish.denoise,
-        attention_temperature=facts.defaults.attention_temperature,
-    )
-    (made,) = engine.generate([request])
+    request = _request(facts, wish)
+
+    def note(passage: Passage) -> frozenset[int]:
+        if reached is not None:
+            reached(passage.done, passage.blocks)
+        return frozenset()
+
+    (made,) = engine.generate([request], note)
     if isinstance(made, JobError):
         raise made
     files = encode_pictures(made.pixels, request, facts)
     out.write_bytes(files.get("sheet", files["0"]))
     return request
+
+
+def _request(facts: ModelFacts, wish: GenerateWish) -> GenerateRequest:
+    """The request with every default filled in, the seed too."""
+    defaults = facts.defaults
+    return GenerateRequest(
+        model=facts.name,
+        model_digest=facts.digest,
+        class_index=facts.class_index(wish.class_name),
+        guidance=defaults.guidance if wish.guidance is None else wish.guidance,
+        n=wish.n,
+        seed=secrets.randbelow(MAX_SEED - wish.n) if wish.seed is None else wish.seed,
+        denoise=defaults.denoise if wish.denoise is None else wish.denoise,
+        attention_temperature=(
+            defaults.attention_temperature if wish.attention_temperature is None else wish.attention_temperature
+        ),
+    )
 
 
 def score_files(engine: Engine, files: list[Path], class_name: str | None) -> ScoreResult:

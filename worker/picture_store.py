@@ -4,31 +4,34 @@ Owns the writing of them, and the account of the bytes that are kept, by which j
 nothing of how they are made.
 """
 
-import time
 from collections.abc import Mapping
 
 from redis import Redis
 
 from worker.contract import HELD_BYTES_KEY, HELD_KEY, pictures_key
 
-# KEYS: held pictures, their bytes. ARGV: entry, when it expires, bytes, seconds the account is kept.
+# The job is kept from its commit on, which comes after the pictures, and later still where Redis is away meanwhile.
+OUTLIVE_JOB_S = 60
+
+# By the clock of Redis, as admission reads it.
+# KEYS: held pictures, their bytes. ARGV: entry, seconds it lasts, bytes, seconds the account is kept.
 HOLD = """
-if redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1]) == 1 then redis.call('INCRBY', KEYS[2], ARGV[3]) end
+local until_s = tonumber(redis.call('TIME')[1]) + tonumber(ARGV[2])
+if redis.call('ZADD', KEYS[1], until_s, ARGV[1]) == 1 then redis.call('INCRBY', KEYS[2], ARGV[3]) end
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 """
 
 
-def store_pictures(connection: Redis, job_id: str, files: Mapping[str, bytes], ttl_s: int) -> None:
-    """Keep the PNGs of a job for a while."""
-    size = sum(len(content) for content in files.values())
+def store_pictures(connection: Redis, pictures: Mapping[str, Mapping[str, bytes]], ttl_s: int) -> None:
+    """Keep the PNGs of jobs, by their ids, whose results will be kept for `ttl_s`, and a little longer."""
+    kept_s = ttl_s + OUTLIVE_JOB_S
     hold = connection.register_script(HOLD)
     with connection.pipeline() as pipeline:
-        pipeline.hset(pictures_key(job_id), mapping=dict(files.items()))
-        pipeline.expire(pictures_key(job_id), ttl_s)
-        hold(
-            keys=[HELD_KEY, HELD_BYTES_KEY],
-            args=[f"{job_id}:{size}", int(time.time()) + ttl_s, size, 2 * ttl_s],
-            client=pipeline,
-        )
+        for job_id, files in pictures.items():
+            size = sum(len(content) for content in files.values())
+            pipeline.hset(pictures_key(job_id), mapping=dict(files.items()))
+            pipeline.expire(pictures_key(job_id), kept_s)
+            account = (f"{job_id}:{size}", kept_s, size, 2 * kept_s)
+            hold(keys=[HELD_KEY, HELD_BYTES_KEY], args=account, client=pipeline)
         pipeline.execute()

@@ -1,11 +1,10 @@
 """A worker's sign of life in Redis, and the facts of its model.
 
-Owns the heartbeat thread and its keys. Knows nothing of jobs.
+Owns the heartbeat thread and its keys, by Redis's clock. Knows nothing of jobs.
 """
 
 import logging
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +15,14 @@ from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, facts_key, workers
 
 BEAT_S = 3.0
 FACTS_TTL_S = 24 * 3600
+# By the clock of Redis: a worker whose own is wrong would be taken for dead, or drop the others.
+# KEYS: live workers. ARGV: name, seconds that a sign of life lasts.
+LIVE = """
+local now_s = tonumber(redis.call('TIME')[1])
+redis.call('ZADD', KEYS[1], now_s, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now_s - tonumber(ARGV[2]))
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +56,7 @@ def presence(connection: Redis, worker_name: str, kind: Kind, facts: ModelFacts)
 
 def announce(connection: Redis, worker_name: str, kind: Kind, facts: ModelFacts) -> None:
     """Write one sign of life, and drop those of workers long silent."""
-    now_s = time.time()
-    key = workers_key(kind, facts.name)
     with connection.pipeline() as pipeline:
-        pipeline.zadd(key, {worker_name: now_s})
-        pipeline.zremrangebyscore(key, "-inf", now_s - PRESENCE_TTL_S)
-        pipeline.expire(key, PRESENCE_TTL_S)
+        pipeline.eval(LIVE, 1, workers_key(kind, facts.name), worker_name, PRESENCE_TTL_S)
         pipeline.set(facts_key(facts.name), facts.model_dump_json(), ex=FACTS_TTL_S)
         pipeline.execute()

@@ -14,12 +14,11 @@ from types import FrameType
 import torch
 from prometheus_client import start_http_server
 from redis import Redis
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
 from worker.batch_worker import BatchWorker
+from worker.connection import connect
 from worker.contract import Kind, model_name
 from worker.engine import Engine
 from worker.handlers import Handlers
@@ -27,8 +26,6 @@ from worker.metrics import WorkerMetrics
 from worker.presence import presence
 from worker.settings import WorkerSettings
 
-# Longer than RQ's longest blocking read, which is a little under seven minutes.
-SOCKET_TIMEOUT_S = 450
 REDIS_PAUSE_S = 1.0
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -57,8 +54,9 @@ def run_worker(settings: WorkerSettings) -> int:
     _await_redis(connection)
     handlers = Handlers(settings.kind, engine, connection, metrics, settings.result_ttl_s)
     worker = BatchWorker(
-        connection, settings.kind, engine.name, handlers, settings.max_batch, settings.batch_window_ms / 1e3
-    )
+        connection, settings.kind, engine.name, handlers, settings.max_batch, settings.batch_window_ms / 1e3,
+        on_end=handlers.count_end,
+    )  # fmt: skip
     log.info("serving %s jobs of %s on %s", settings.kind, engine.name, engine.device)
     with presence(connect(settings.redis_url), worker.name, settings.kind, engine.facts()):
         worker.work(logging_level="WARNING")
@@ -68,18 +66,6 @@ def run_worker(settings: WorkerSettings) -> int:
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def connect(url: str) -> Redis:
-    """A connection that waits for a Redis that is briefly away."""
-    return Redis.from_url(
-        url,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=5,
-        retry=Retry(ExponentialBackoff(cap=2, base=0.1), retries=5),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
-        health_check_interval=30,
-    )
 
 
 def _await_redis(connection: Redis) -> None:

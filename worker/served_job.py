@@ -1,7 +1,7 @@
 """A job as our workers run it: only functions we allow, and news of its end.
 
-Owns the allow-list, the refusal of callbacks and the three ways a job ends. Knows nothing of what the
-functions do.
+Owns the allow-list, the refusal of callbacks and the three ways a job ends, with what is let go at every
+end. Knows nothing of what the functions do.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,8 +13,9 @@ from rq.job import Job, JobStatus
 from rq.timeouts import JobTimeoutException
 from rq.utils import now, utcformat
 
-from worker.contract import FailureReason, JobState, input_key
+from worker.contract import ENDED_EVENTS_TTL_S, FailureReason, JobState, events_key, input_key
 from worker.errors import JobError, JobRefused
+from worker.lease_registry import LeaseRegistry
 from worker.news import tell_state
 
 # Of a job that says nothing; ours all do.
@@ -40,6 +41,11 @@ class ServedJob(Job):
         raise JobRefused(f"job {self.id}: RQ is not to run {self.func_name!r} by itself")
 
     @property
+    def started_job_registry(self) -> LeaseRegistry:
+        """Where the leases of its queue's running jobs are."""
+        return LeaseRegistry(self.origin, connection=self.connection, job_class=type(self), serializer=self.serializer)
+
+    @property
     def success_callback(self) -> None:
         """Never one."""
 
@@ -58,10 +64,9 @@ class ServedJob(Job):
         """End with a result; in the pipeline's transaction, like the other ends."""
         self.ended_at, self._result, self._status = now(), dict(result), JobStatus.FINISHED
         ttl = self.get_result_ttl(DEFAULT_RESULT_TTL_S)
-        pipeline.delete(input_key(self.id))
         self._handle_success(ttl, pipeline, **_ran(self, execution))
         self.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)
-        tell_state(pipeline, self.id, JobState.SUCCEEDED)
+        self._leave(JobState.SUCCEEDED, pipeline)
 
     def fail(self, reason: FailureReason, details: str, pipeline: Pipeline, execution: Execution | None = None) -> None:
         """End with a reason that a client may be told, and details that stay in the house."""
@@ -71,7 +76,7 @@ class ServedJob(Job):
             self.key, mapping={"meta": self.serializer.dumps(self.meta), "ended_at": utcformat(self.ended_at)}
         )
         self._handle_failure(details, pipeline, **(_ran(self, execution) if execution else {}))
-        tell_state(pipeline, self.id, JobState.FAILED)
+        self._leave(JobState.FAILED, pipeline)
 
     def be_cancelled(self, pipeline: Pipeline) -> None:
         """End because it was asked to."""
@@ -79,7 +84,13 @@ class ServedJob(Job):
         self.set_status(JobStatus.CANCELED, pipeline=pipeline)
         pipeline.hset(self.key, "ended_at", utcformat(self.ended_at))
         self.cleanup(self.get_result_ttl(DEFAULT_RESULT_TTL_S), pipeline=pipeline, remove_from_queue=False)
-        tell_state(pipeline, self.id, JobState.CANCELLED)
+        self._leave(JobState.CANCELLED, pipeline)
+
+    def _leave(self, state: JobState, pipeline: Pipeline) -> None:
+        """Tell the end, and keep no pixels and no previews that nobody can want any more."""
+        tell_state(pipeline, self.id, state)
+        pipeline.expire(events_key(self.id), ENDED_EVENTS_TTL_S)
+        pipeline.delete(input_key(self.id))
 
 
 def as_served(job: Job) -> ServedJob:

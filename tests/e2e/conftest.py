@@ -1,40 +1,31 @@
 """Real processes of ours: started, waited for, stopped by their id.
 
-Owns their surroundings (tiny checkpoints, free ports, a short temporary folder) and the one
-way to wait for what cannot be awaited. Knows no law.
+Owns their surroundings: tiny checkpoints, a short temporary folder, the scene of a fault. Knows no law.
 """
 
 import os
-import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 import torch
-from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from model import TarFlow, TarFlowConfig, save
 from model.card import Card, SamplingDefaults
-from service.embedded_redis import server_binary
 from service.tether import Start, stop, tether
+from tests.e2e.machine import START_TIMEOUT_S, STOP_TIMEOUT_S, RedisServer, free_port, until
+from tests.e2e.scene import Scene
 
 TARFLOW = str(Path(sys.executable).with_name("tarflow"))
-START_TIMEOUT_S = 90.0
-STOP_TIMEOUT_S = 30.0
-LOOK_INTERVAL_S = 0.05
 OUTPUT_STD = 0.02
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -150,58 +141,19 @@ def live(launcher: Launcher, tiny: str) -> Iterator[Site]:
         yield site
 
 
+@pytest.fixture
+def scene(launcher: Launcher, tmp_path: Path) -> Iterator[Scene]:
+    """Nothing yet but Redis."""
+    server = RedisServer(launcher.start, tmp_path)
+    server.start()
+    with Scene.of(server, launcher.start, launcher.environment(redis_url=server.url)) as scene:
+        yield scene
+    server.stop()
+
+
 def client(port: int) -> httpx.Client:
     """A client of what listens there, patient enough for any wait of ours."""
     return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=65.0)
-
-
-def free_port() -> int:
-    """A loopback port that nobody had a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-@dataclass
-class RedisServer:
-    """A Redis that always has the same address and the same data."""
-
-    start_process: Start
-    folder: Path
-    port: int = field(default_factory=free_port)
-    process: Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        durable = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", str(self.folder))
-        command = (str(server_binary()), "--bind", "127.0.0.1", "--port", str(self.port), *durable)
-        self.process = self.start_process(command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
-        until(self._answers)
-
-    def stop(self) -> None:
-        """Stop it, if it runs."""
-        if self.process is not None:
-            stop(self.process, STOP_TIMEOUT_S)
-
-    def _answers(self) -> bool:
-        with Redis.from_url(self.url) as probe:
-            try:
-                return bool(probe.ping())
-            except RedisConnectionError:
-                return False
-
-
-def until(look: Callable[[], T], within_s: float = START_TIMEOUT_S) -> T:
-    """What `look` finds once it finds something; the test fails if that takes longer than `within_s`."""
-    deadline_s = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < deadline_s, f"not within {within_s:g} s"
-        time.sleep(LOOK_INTERVAL_S)
-    return found
 
 
 def answers(http: httpx.Client, path: str, status: int = 200) -> bool:

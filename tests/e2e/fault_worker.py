@@ -1,6 +1,8 @@
-"""A worker of known answers for the fault suite: `python -m tests.e2e.fault_worker REDIS_URL BATCH_MS`.
+"""A worker of known answers for the fault suite: `python -m tests.e2e.fault_worker REDIS_URL BATCH_MS CLOCK_S`.
 
-Owns what each seed does to it. Everything else is the real thing: the queue, the leases, the commits.
+Owns what each seed does to it, and what a signal does to its clock: SIGUSR1 puts it an hour on, SIGUSR2 an hour
+back; it is CLOCK_S off from the beginning. Everything else is the real thing: the queue, the leases, the commits,
+the signs of life.
 """
 
 import os
@@ -11,14 +13,39 @@ from collections.abc import Sequence
 
 from redis import Redis
 
+from tests.wall_clock import WallClock
 from worker.batch_worker import BatchWorker, Outcome
-from worker.contract import PRESENCE_TTL_S, GenerateRequest, GenerateResult, Kind, workers_key
+from worker.connection import connect
+from worker.contract import GenerateRequest, GenerateResult, Kind, ModelDefaults, ModelFacts
 from worker.errors import JobError
-from worker.process import connect
+from worker.picture_store import store_pictures
+from worker.presence import presence
 from worker.served_job import ServedJob
 
 MODEL = "known"
 POISON, HANG, ERROR = 666, 777, 888  # seeds
+TTL_S = 300
+RUNS_KEY = "known:runs"
+FACTS = ModelFacts(
+    name=MODEL,
+    digest="d",
+    image_size=1,
+    in_channels=1,
+    dims=1,
+    class_names=(),
+    num_classes=0,
+    noise_std=0.1,
+    noise_type="gaussian",
+    density="none",
+    architecture="none",
+    defaults=ModelDefaults(guidance=0, denoise=False, attention_temperature=1),
+)
+JUMPS_S = {signal.SIGUSR1: 3600, signal.SIGUSR2: -3600}
+
+
+def picture(seed: int) -> bytes:
+    """What is made of a seed; nobody looks at it but who asked."""
+    return f"picture {seed}".encode()
 
 
 class KnownAnswers:
@@ -31,30 +58,34 @@ class KnownAnswers:
         """Answer with the seeds."""
         requests = [GenerateRequest.model_validate(job.args[0]) for job in jobs]
         seeds = {request.seed for request in requests}
-        self.connection.hset("runs", mapping={"last": os.getpid()})
+        for job in jobs:
+            self.connection.hincrby(RUNS_KEY, job.id, 1)
         if POISON in seeds:
             os.kill(os.getpid(), signal.SIGKILL)
         if HANG in seeds:
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # as a kernel that heeds no exception
             time.sleep(3600)
         time.sleep(self.batch_s)
-        return [_outcome(request) for request in requests]
+        return [self._outcome(*each) for each in zip(jobs, requests, strict=True)]
 
-
-def _outcome(request: GenerateRequest) -> Outcome:
-    if request.seed == ERROR:
-        return JobError("as known")
-    return GenerateResult(seeds=request.seeds, width=1, height=1).model_dump(mode="json")
+    def _outcome(self, job: ServedJob, request: GenerateRequest) -> Outcome:
+        if request.seed == ERROR:
+            return JobError("as known")
+        store_pictures(self.connection, {job.id: {"0": picture(request.seed)}}, TTL_S)
+        return GenerateResult(seeds=request.seeds, width=1, height=1).model_dump(mode="json")
 
 
 def main() -> int:
     """Serve until told to stop."""
     url, batch_ms = sys.argv[1], int(sys.argv[2])
-    connection = connect(url)
-    connection.zadd(workers_key(Kind.GENERATE, MODEL), {"known": time.time() + PRESENCE_TTL_S})
+    clock = WallClock()
+    clock.jump(float(sys.argv[3]))
+    for number in JUMPS_S:
+        signal.signal(number, lambda number, _frame: clock.jump(JUMPS_S[signal.Signals(number)]))
     handler = KnownAnswers(connect(url), batch_ms / 1e3)
-    worker = BatchWorker(connection, Kind.GENERATE, MODEL, handler, max_images=8, window_s=0)
-    worker.work(logging_level="WARNING")
+    worker = BatchWorker(connect(url), Kind.GENERATE, MODEL, handler, max_images=8, window_s=0)
+    with clock.installed(), presence(connect(url), worker.name, Kind.GENERATE, FACTS):
+        worker.work(logging_level="WARNING")
     return 0 if worker.was_told_to_stop else 1
 
 

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import STOP_TIMEOUT_S, Launcher, Program, RedisServer, Site, answers, client, free_port, until
+from tests.e2e.conftest import Launcher, Program, Site, answers, client
+from tests.e2e.machine import STOP_TIMEOUT_S, RedisServer, free_port, until
 
 PROMPT_S = 10.0  # longer than any time-out towards Redis, shorter than a wait for a result
 

@@ -1,106 +1,16 @@
 """Laws of a queue that loses nothing: whatever dies, every job ends, once. Real Redis, real processes."""
 
 import signal
-import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from subprocess import Popen
-from typing import Any
 
 import pytest
 from redis import Redis
 
-from service.admission import Admission, Limits
-from service.cancellation import Cancellation
 from service.errors import RedisAway
-from service.job_queue import JobQueue, new_job_id
-from service.redis_clients import RedisClients
-from service.tether import Start, tether
-from tests.e2e.conftest import STOP_TIMEOUT_S, RedisServer, until
-from tests.e2e.fault_worker import ERROR, HANG, MODEL, POISON
-from worker.contract import LEASE_S, NEWS_STREAM, GenerateRequest, JobState
-
-REPOSITORY = Path(__file__).parents[2]
-TTL_S = 300
-TIMEOUT_S = 20  # longer than any fault but a hang
-IN_TIME_S = 4 * LEASE_S
-BATCH_MS = 300
-
-
-@dataclass
-class Scene:
-    """A queue, its Redis, and workers that a supervisor would start again."""
-
-    start: Start
-    redis: RedisServer
-    queue: JobQueue
-    started: list[Popen[bytes]] = field(default_factory=list)
-
-    def worker(self, batch_ms: int = BATCH_MS) -> Popen[bytes]:
-        """One more worker."""
-        command = (sys.executable, "-m", "tests.e2e.fault_worker", self.redis.url, str(batch_ms))
-        self.started.append(self.start(command, cwd=REPOSITORY))
-        return self.started[-1]
-
-    def submit(self, seed: int) -> str:
-        """A job of one image."""
-        request = GenerateRequest(
-            model=MODEL, model_digest="d", class_index=-1, guidance=0, n=1, seed=seed, denoise=False,
-            attention_temperature=1,
-        )  # fmt: skip
-        return self.queue.submit(request, new_job_id())
-
-    def states(self, jobs: list[str]) -> Counter[JobState]:
-        """How many jobs are where."""
-        return Counter(self.queue.view(job).state for job in jobs)
-
-    def running(self, jobs: list[str]) -> bool:
-        """Whether any of them runs."""
-        return JobState.RUNNING in self.states(jobs)
-
-    def await_end(self, jobs: list[str]) -> Counter[JobState]:
-        """Wait until every job has ended; Redis may be away meanwhile."""
-
-        def ended() -> bool:
-            try:
-                return all(state.is_terminal for state in self.states(jobs))
-            except RedisAway:
-                return False
-
-        until(ended, IN_TIME_S)
-        self.assert_tidy(jobs)
-        return self.states(jobs)
-
-    def assert_tidy(self, jobs: list[str]) -> None:
-        """Each job's end was told once, nothing is in hand, and nothing stays for ever."""
-        connection = self.queue.connection
-        until(lambda: not connection.zcard(f"rq:wip:tarflow:generate:{MODEL}"), IN_TIME_S)
-        news: Any = connection.xrange(NEWS_STREAM)
-        ends = Counter(fields[b"job_id"].decode() for _, fields in news if fields[b"event"] == b"done")
-        assert {job: ends[job] for job in jobs} == dict.fromkeys(jobs, 1)
-        assert connection.llen(f"rq:queue:tarflow:generate:{MODEL}:intermediate") == 0
-        kept = [key.decode() for key in connection.scan_iter() if connection.ttl(key) == -1]
-        assert [key for key in kept if any(job in key for job in jobs)] == []
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    """Nothing yet but Redis."""
-    with tether() as start:
-        server = RedisServer(start, tmp_path)
-        server.start()
-        connection = RedisClients.connect(server.url).blocking
-        admission = Admission(connection, Limits(max_queued=256, max_held_bytes=10**9, result_ttl_s=TTL_S))
-        scene = Scene(start, server, JobQueue(connection, admission, Cancellation(connection, TTL_S), TIMEOUT_S))
-        yield scene
-        for worker in scene.started:
-            worker.kill()
-            worker.wait()
-        connection.close()
-        server.stop()
+from tests.e2e.fault_worker import ERROR, HANG, POISON
+from tests.e2e.machine import STOP_TIMEOUT_S, until
+from tests.e2e.scene import IN_TIME_S, Scene
+from worker.contract import LEASE_S, JobState
 
 
 def test_a_worker_killed_in_a_batch_costs_nothing_but_time(scene: Scene) -> None:

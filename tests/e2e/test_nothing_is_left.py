@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.e2e.conftest import STOP_TIMEOUT_S, Launcher, free_port, have_ended, until
+from tests.e2e.conftest import Launcher, have_ended
+from tests.e2e.machine import STOP_TIMEOUT_S, free_port, until
 
 killed_parent = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with a killed parent")
 ENDS = [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGKILL, marks=killed_parent)]

@@ -12,7 +12,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import TARFLOW, Launcher, Site, until
+from tests.e2e.conftest import TARFLOW, Launcher, Site, answers
+from tests.e2e.machine import STOP_TIMEOUT_S, until
 
 JSON = {"Accept": "application/json"}
 
@@ -159,6 +160,23 @@ def test_a_killed_worker_is_started_again_and_answers_as_before(live: Site, kind
     until(lambda: replaced(live, kind, killed))
     assert generated(live, seed=11) == png
     assert scored(live, png) == before
+
+
+def test_a_killed_redis_is_started_again_with_its_jobs_and_all_go_on_with_it(live: Site) -> None:
+    job_id = live.http.post("/generate", params={"seed": 11}).headers["X-Job-Id"]
+    (server,) = [child for child in live.program.children() if child.name().endswith("-server")]
+    server.send_signal(signal.SIGKILL)
+    server.wait(STOP_TIMEOUT_S)
+    until(lambda: answers(live.http, "/readyz"))
+    assert live.http.get(f"/jobs/{job_id}").json()["state"] == "succeeded"
+    until(lambda: live.http.post("/generate", params={"seed": 12}).status_code == 200)
+
+
+def test_a_model_that_does_not_exist_is_exit_status_2_before_anything_starts(launcher: Launcher) -> None:
+    command = [TARFLOW, "serve", "--models", "unheard-of"]
+    ended = subprocess.run(command, env=launcher.environment(), capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "'unheard-of'" in ended.stderr
 
 
 def replaced(site: Site, kind: str, killed: psutil.Process) -> bool:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from redis import Redis
 from rq.job import Job, JobStatus
 
-from service.admission import Admission, Limits
-from service.cancellation import Cancellation
-from service.job_queue import JobQueue, new_job_id
+from service.admission import Limits
+from service.job_queue import new_job_id
+from tests.blocking_queue import Blocking
 from worker.contract import GenerateRequest, Kind, ScoreInput, ScoreRequest, queue_name
 
 RESULT_TTL_S, JOB_TIMEOUT_S = 100, 7
@@ -40,23 +40,25 @@ MEMBERS: dict[Any, Callable[[Redis, bytes], Any]] = {
 T = TypeVar("T")
 
 
-def job_queue(redis: Redis) -> JobQueue:
+def job_queue(redis: Redis) -> Blocking:
     """The queues, with little room."""
-    admission = Admission(redis, Limits(MAX_QUEUED, MAX_HELD_BYTES, RESULT_TTL_S))
-    return JobQueue(redis, admission, Cancellation(redis, RESULT_TTL_S), JOB_TIMEOUT_S)
+    url = f"unix://{redis.connection_pool.connection_kwargs['path']}"
+    return Blocking(url, Limits(MAX_QUEUED, MAX_HELD_BYTES, RESULT_TTL_S), JOB_TIMEOUT_S)
 
 
-def submit(queue: JobQueue, key: str | None = None, **change: Any) -> str:
+def submit(queue: Blocking, key: str | None = None, **change: Any) -> str:
     """Ask for the picture, with a change; the id of the job that answers it."""
-    return queue.submit(REQUEST.model_copy(update=change), new_job_id(), idempotency_key=key)
+    job_id: str = queue.submit(REQUEST.model_copy(update=change), new_job_id(), idempotency_key=key)
+    return job_id
 
 
-def submit_score(queue: JobQueue, key: str | None = None, **change: Any) -> str:
+def submit_score(queue: Blocking, key: str | None = None, **change: Any) -> str:
     """Ask for the score, with a change; the id of the job that answers it."""
-    return queue.submit(SCORING.model_copy(update=change), new_job_id(), PIXELS, key)
+    job_id: str = queue.submit(SCORING.model_copy(update=change), new_job_id(), PIXELS, key)
+    return job_id
 
 
-def fill(queue: JobQueue, images: int = MAX_QUEUED) -> list[str]:
+def fill(queue: Blocking, images: int = MAX_QUEUED) -> list[str]:
     """Jobs of one image each, so many."""
     return [submit(queue, seed=1000 + index) for index in range(images)]
 

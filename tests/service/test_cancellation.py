@@ -10,9 +10,10 @@ from rq.job import JobStatus
 
 from service.cancellation import Cancelled
 from service.errors import UnknownJob
-from service.job_queue import JobQueue
+from tests.blocking_queue import Blocking
 from tests.service.stand_in import StandIn
 from tests.service.submissions import (
+    PIXELS,
     QUEUE,
     REQUEST,
     RESULT_TTL_S,
@@ -25,7 +26,16 @@ from tests.service.submissions import (
     submit_score,
     where,
 )
-from worker.contract import CANCEL_FIELD, NEWS_STREAM, JobState, Kind, events_key, queue_name
+from worker.contract import (
+    CANCEL_FIELD,
+    ENDED_EVENTS_TTL_S,
+    NEWS_STREAM,
+    JobState,
+    Kind,
+    events_key,
+    input_key,
+    queue_name,
+)
 from worker.intake import Intake
 from worker.news import tell_state
 from worker.served_job import ServedJob
@@ -34,14 +44,14 @@ ENDED = [JobStatus.FINISHED, JobStatus.FAILED]
 
 
 @pytest.fixture
-def queue(redis: Redis) -> JobQueue:
+def queue(redis: Redis) -> Blocking:
     """The queues, empty."""
     return job_queue(redis)
 
 
-def leave(queue: JobQueue, job_id: str) -> Cancelled:
+def leave(queue: Blocking, job_id: str) -> Any:
     """One of those who wait hangs up."""
-    return queue.cancellation.leave(job_id, QUEUE)
+    return queue.leave(job_id, REQUEST)
 
 
 def told(redis: Redis, job_id: str) -> list[dict[bytes, bytes]]:
@@ -50,30 +60,30 @@ def told(redis: Redis, job_id: str) -> list[dict[bytes, bytes]]:
     return [fields for entries in streams for _, fields in entries]
 
 
-def test_a_queued_job_is_cancelled_at_once(queue: JobQueue) -> None:
+def test_a_queued_job_is_cancelled_at_once(queue: Blocking) -> None:
     job_id = submit(queue)
     assert (queue.cancel(job_id), queue.view(job_id).state) == (Cancelled.CANCELLED, JobState.CANCELLED)
 
 
-def test_a_score_is_cancelled_like_a_picture(queue: JobQueue) -> None:
+def test_a_score_is_cancelled_like_a_picture(queue: Blocking) -> None:
     job_id = submit_score(queue)
     assert (queue.cancel(job_id), queue.view(job_id).state) == (Cancelled.CANCELLED, JobState.CANCELLED)
 
 
-def test_a_cancelled_job_is_in_no_list_and_no_registry(queue: JobQueue, redis: Redis) -> None:
+def test_a_cancelled_job_is_in_no_list_and_no_registry(queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue)
     before = where(redis, job_id)
     queue.cancel(job_id)
     assert (before, where(redis, job_id)) == ({QUEUE}, set())
 
 
-def test_the_others_stay_in_their_order(queue: JobQueue, redis: Redis) -> None:
+def test_the_others_stay_in_their_order(queue: Blocking, redis: Redis) -> None:
     jobs = [submit(queue, seed=seed) for seed in range(3)]
     queue.cancel(jobs[1])
     assert redis.lrange(QUEUE, 0, -1) == [jobs[0].encode(), jobs[2].encode()]
 
 
-def test_a_cancelled_job_says_when(queue: JobQueue) -> None:
+def test_a_cancelled_job_says_when(queue: Blocking) -> None:
     before = datetime.now(UTC)
     job_id = submit(queue)
     queue.cancel(job_id)
@@ -82,20 +92,20 @@ def test_a_cancelled_job_says_when(queue: JobQueue) -> None:
     assert before <= ended_at <= datetime.now(UTC)
 
 
-def test_nothing_of_a_cancelled_job_is_kept_for_ever(queue: JobQueue, redis: Redis) -> None:
+def test_nothing_of_a_cancelled_job_is_kept_for_ever(queue: Blocking, redis: Redis) -> None:
     job_id = submit_score(queue, key="seven")
     queue.cancel(job_id)
     assert lasting(redis) == {"rq:queues"}
 
 
-def test_a_cancelled_job_can_be_asked_for_as_long_as_a_result(queue: JobQueue, redis: Redis) -> None:
+def test_a_cancelled_job_can_be_asked_for_as_long_as_a_result(queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue)
     redis.expire(f"rq:job:{job_id}", 1)
     queue.cancel(job_id)
     assert RESULT_TTL_S - 10 < redis.ttl(f"rq:job:{job_id}") <= RESULT_TTL_S
 
 
-def test_its_end_is_told_as_a_worker_would(queue: JobQueue, redis: Redis) -> None:
+def test_its_end_is_told_as_a_worker_would(queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue)
     queue.cancel(job_id)
     by_us = told(redis, job_id)
@@ -104,7 +114,7 @@ def test_its_end_is_told_as_a_worker_would(queue: JobQueue, redis: Redis) -> Non
     assert by_us == told(redis, job_id)
 
 
-def test_its_end_is_told_once(queue: JobQueue, redis: Redis) -> None:
+def test_its_end_is_told_once(queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue)
     queue.cancel(job_id)
     once = told(redis, job_id)
@@ -112,7 +122,29 @@ def test_its_end_is_told_once(queue: JobQueue, redis: Redis) -> None:
     assert told(redis, job_id) == once
 
 
-def test_a_cancelled_job_is_not_done(queue: JobQueue, redis: Redis) -> None:
+def test_the_events_of_a_cancelled_job_are_kept_no_longer_than_a_worker_keeps_them(
+    queue: Blocking, redis: Redis
+) -> None:
+    job_id = submit(queue)
+    queue.cancel(job_id)
+    assert 0 < redis.ttl(events_key(job_id)) <= ENDED_EVENTS_TTL_S
+
+
+def test_the_pixels_of_a_cancelled_score_are_gone(queue: Blocking, redis: Redis) -> None:
+    job_id = submit_score(queue)
+    before = redis.get(input_key(job_id))
+    queue.cancel(job_id)
+    assert (before, redis.exists(input_key(job_id))) == (PIXELS, 0)
+
+
+def test_the_pixels_of_a_running_score_stay_until_its_worker_ends_it(queue: Blocking, redis: Redis) -> None:
+    job_id = submit_score(queue)
+    put(redis, job_id, JobStatus.STARTED)
+    queue.cancel(job_id)
+    assert redis.get(input_key(job_id)) == PIXELS
+
+
+def test_a_cancelled_job_is_not_done(queue: Blocking, redis: Redis) -> None:
     first, second = (submit(queue, seed=seed) for seed in range(2))
     queue.cancel(first)
     StandIn(redis).work(Kind.GENERATE)
@@ -120,7 +152,7 @@ def test_a_cancelled_job_is_not_done(queue: JobQueue, redis: Redis) -> None:
     assert states == [JobState.CANCELLED, JobState.SUCCEEDED]
 
 
-def test_a_job_that_a_worker_just_took_does_not_begin_once_it_is_cancelled(queue: JobQueue, redis: Redis) -> None:
+def test_a_job_that_a_worker_just_took_does_not_begin_once_it_is_cancelled(queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue)
     rq_queue = Queue(queue_name(Kind.GENERATE, "digits"), connection=redis, serializer="json", job_class=ServedJob)
     intake = Intake(rq_queue, max_images=1, window_s=0)
@@ -130,14 +162,14 @@ def test_a_job_that_a_worker_just_took_does_not_begin_once_it_is_cancelled(queue
     assert (len(popped), outcome, begun, where(redis, job_id)) == (1, Cancelled.CANCELLED, (), set())
 
 
-def test_the_worker_of_a_running_job_is_asked(queue: JobQueue, redis: Redis) -> None:
+def test_the_worker_of_a_running_job_is_asked(queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue)
     put(redis, job_id, JobStatus.STARTED)
     assert queue.cancel(job_id) == Cancelled.REQUESTED
     assert redis.hget(f"rq:job:{job_id}", CANCEL_FIELD) == b"1"
 
 
-def test_a_running_job_runs_until_its_worker_ends_it(queue: JobQueue, redis: Redis) -> None:
+def test_a_running_job_runs_until_its_worker_ends_it(queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue)
     put(redis, job_id, JobStatus.STARTED)
     queue.cancel(job_id)
@@ -145,42 +177,42 @@ def test_a_running_job_runs_until_its_worker_ends_it(queue: JobQueue, redis: Red
 
 
 @pytest.mark.parametrize("status", ENDED)
-def test_a_job_that_has_ended_stays_as_it_is(status: JobStatus, queue: JobQueue, redis: Redis) -> None:
+def test_a_job_that_has_ended_stays_as_it_is(status: JobStatus, queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue)
     put(redis, job_id, status)
     before = redis.hgetall(f"rq:job:{job_id}")
     assert (queue.cancel(job_id), redis.hgetall(f"rq:job:{job_id}")) == (Cancelled.ENDED, before)
 
 
-def test_a_cancelled_job_may_be_cancelled_again(queue: JobQueue) -> None:
+def test_a_cancelled_job_may_be_cancelled_again(queue: Blocking) -> None:
     job_id = submit(queue)
     assert [queue.cancel(job_id) for _ in range(2)] == [Cancelled.CANCELLED] * 2
 
 
-def test_an_unknown_job_cannot_be_cancelled(queue: JobQueue, redis: Redis) -> None:
+def test_an_unknown_job_cannot_be_cancelled(queue: Blocking, redis: Redis) -> None:
     with pytest.raises(UnknownJob):
         queue.cancel("7" * 32)
     assert not redis.dbsize()
 
 
-def test_a_job_that_the_only_one_leaves_is_cancelled(queue: JobQueue) -> None:
+def test_a_job_that_the_only_one_leaves_is_cancelled(queue: Blocking) -> None:
     job_id = submit(queue)
     assert (leave(queue, job_id), queue.view(job_id).state) == (Cancelled.CANCELLED, JobState.CANCELLED)
 
 
-def test_a_job_that_one_of_two_leaves_is_not_cancelled(queue: JobQueue) -> None:
+def test_a_job_that_one_of_two_leaves_is_not_cancelled(queue: Blocking) -> None:
     job_id = submit(queue)
     submit(queue)
     assert (leave(queue, job_id), queue.view(job_id).state) == (Cancelled.AWAITED, JobState.QUEUED)
 
 
-def test_a_job_that_all_leave_at_once_is_cancelled_by_one_of_them(queue: JobQueue) -> None:
+def test_a_job_that_all_leave_at_once_is_cancelled_by_one_of_them(queue: Blocking) -> None:
     (job_id,) = set(at_once(8, lambda _: submit(queue)))
     left = at_once(8, lambda _: leave(queue, job_id))
     assert sorted(left) == [Cancelled.AWAITED] * 7 + [Cancelled.CANCELLED]
 
 
-def test_the_worker_of_a_running_job_is_asked_when_the_only_one_leaves(queue: JobQueue, redis: Redis) -> None:
+def test_the_worker_of_a_running_job_is_asked_when_the_only_one_leaves(queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue)
     put(redis, job_id, JobStatus.STARTED)
     assert leave(queue, job_id) == Cancelled.REQUESTED
@@ -188,7 +220,7 @@ def test_the_worker_of_a_running_job_is_asked_when_the_only_one_leaves(queue: Jo
 
 
 @pytest.mark.parametrize("status", ENDED)
-def test_leaving_a_job_that_has_ended_changes_nothing(status: JobStatus, queue: JobQueue, redis: Redis) -> None:
+def test_leaving_a_job_that_has_ended_changes_nothing(status: JobStatus, queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue)
     put(redis, job_id, status)
     before = redis.hgetall(f"rq:job:{job_id}")
@@ -196,7 +228,7 @@ def test_leaving_a_job_that_has_ended_changes_nothing(status: JobStatus, queue: 
 
 
 @pytest.mark.parametrize("request_", [REQUEST, SCORING])
-def test_the_queue_that_is_left_is_that_of_the_request(request_: Any, queue: JobQueue, redis: Redis) -> None:
+def test_the_queue_that_is_left_is_that_of_the_request(request_: Any, queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue) if request_ is REQUEST else submit_score(queue)
     queue.leave(job_id, request_)
     assert (queue.view(job_id).state, where(redis, job_id)) == (JobState.CANCELLED, set())

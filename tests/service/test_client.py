@@ -1,9 +1,11 @@
 """Owns the laws of the Python client: what it asks for, it gets once, through failures that pass."""
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
-from service.client import Client, TarFlowError
+from service.client import PAUSE_S, Client, TarFlowError
 
 JOB = "a" * 32
 PROBLEM = {"title": "Queue full", "detail": "64 images wait already", "status": 429}
@@ -97,3 +99,44 @@ def test_a_broken_stream_is_taken_up_where_it_broke(monkeypatch: pytest.MonkeyPa
 def test_cancelling_what_has_ended_is_no_error() -> None:
     with client(Door(httpx.Response(409, json={}))) as tarflow:
         tarflow.cancel(JOB)
+
+
+@pytest.mark.parametrize("failure", [httpx.Response(503), httpx.ConnectError("no")])
+def test_a_cancellation_is_tried_again(failure: httpx.Response | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.client.time.sleep", lambda _: None)
+    door = Door(failure, httpx.Response(200, json={}))
+    with client(door) as tarflow:
+        tarflow.cancel(JOB)
+    assert [request.method for request in door.asked] == ["DELETE", "DELETE"]
+
+
+def test_events_are_asked_for_again_after_the_time_that_a_service_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("service.client.time.sleep", pauses.append)
+    with client(Door(httpx.Response(503, headers={"Retry-After": "5"}), stream("done"))) as tarflow:
+        assert [event.event for event in tarflow.events(JOB)] == ["done"]
+    assert pauses == [5.0]
+
+
+def test_events_of_a_job_that_is_unknown_are_refused_at_once() -> None:
+    door = Door(httpx.Response(404, json={"detail": "there is no job"}))
+    with client(door) as tarflow, pytest.raises(TarFlowError, match="there is no job"):
+        list(tarflow.events(JOB))
+
+
+def test_a_stream_that_ends_early_is_not_asked_for_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("service.client.time.sleep", pauses.append)
+    with client(Door(stream("status"), stream("done"))) as tarflow:
+        list(tarflow.events(JOB))
+    assert pauses == [PAUSE_S]
+
+
+def test_patience_runs_out_while_nothing_but_heartbeats_come() -> None:
+    def heartbeats() -> Iterator[bytes]:
+        while True:
+            yield b": heartbeat\n\n"
+
+    door = Door(httpx.Response(200, content=heartbeats()))
+    with client(door, patience_s=0.1) as tarflow, pytest.raises(TimeoutError, match=JOB):
+        list(tarflow.events(JOB))

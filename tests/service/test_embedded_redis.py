@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import pytest
 import redis.asyncio
 from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from service.embedded_redis import RedisFailed, RedisNotFound, embedded_redis, server_binary
 
@@ -154,6 +156,40 @@ def test_data_without_a_folder_end_with_the_block() -> None:
         server.set("image", "gone")
     with embedded_redis() as url, client(url) as server:
         assert server.get("image") is None
+
+
+def await_another(url: str, killed: int) -> None:
+    """Wait until another server has the place of one that was killed."""
+    patient = Retry(ConstantBackoff(0.1), 200, supported_errors=(redis.ConnectionError,))
+    with Redis.from_url(url, retry=patient, retry_on_error=[redis.ConnectionError]) as server:
+        assert int(server.info("server")["process_id"]) != killed
+
+
+@pytest.mark.parametrize("folder", ["temp", "deep"], ids=["socket", "port"])
+def test_a_server_that_is_killed_is_started_again_with_the_same_address_and_data(
+    folder: str, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(folder)
+    with embedded_redis() as url:
+        for image in ("first", "second"):
+            with client(url) as server:
+                server.set(image, "kept")
+            killed = process_id(url)
+            os.kill(killed, signal.SIGKILL)
+            await_another(url, killed)
+        with client(url) as server:
+            assert server.mget("first", "second") == ["kept", "kept"]
+
+
+@linux
+def test_a_server_that_was_started_again_ends_with_the_block(temp: Path) -> None:
+    with embedded_redis() as url:
+        killed = process_id(url)
+        os.kill(killed, signal.SIGKILL)
+        await_another(url, killed)
+        pidfd = os.pidfd_open(process_id(url))
+    assert ends(pidfd)
+    assert list(temp.iterdir()) == []
 
 
 def test_two_servers_live_side_by_side() -> None:

@@ -6,16 +6,16 @@ import pytest
 from redis import Redis
 
 from service.errors import QueueFull
-from service.job_queue import JobQueue
+from tests.blocking_queue import Blocking
 from tests.service.submissions import MAX_HELD_BYTES, RESULT_TTL_S, job_queue, submit
-from worker.contract import HELD_BYTES_KEY, HELD_KEY
+from worker.contract import HELD_BYTES_KEY, HELD_KEY, pictures_key
 from worker.picture_store import store_pictures
 
 NO_ROOM = "^the results that are kept take all the room there is$"
 
 
 @pytest.fixture
-def queue(redis: Redis) -> JobQueue:
+def queue(redis: Redis) -> Blocking:
     """The queues, empty, with room for a million bytes."""
     return job_queue(redis)
 
@@ -32,40 +32,40 @@ def held_bytes(redis: Redis) -> int:
 
 
 def test_what_a_worker_keeps_is_counted(redis: Redis) -> None:
-    store_pictures(redis, "7" * 32, {"0": bytes(300), "1": bytes(40), "sheet": bytes(5)}, RESULT_TTL_S)
+    store_pictures(redis, {"7" * 32: {"0": bytes(300), "1": bytes(40), "sheet": bytes(5)}}, RESULT_TTL_S)
     assert held_bytes(redis) == 345
 
 
 def test_what_a_worker_keeps_twice_is_counted_once(redis: Redis) -> None:
     for _ in range(2):
-        store_pictures(redis, "7" * 32, {"0": bytes(300)}, RESULT_TTL_S)
+        store_pictures(redis, {"7" * 32: {"0": bytes(300)}}, RESULT_TTL_S)
     assert held_bytes(redis) == 300
 
 
-def test_as_long_as_there_is_room_a_job_is_let_in(queue: JobQueue, redis: Redis) -> None:
+def test_as_long_as_there_is_room_a_job_is_let_in(queue: Blocking, redis: Redis) -> None:
     hold(redis, MAX_HELD_BYTES - 1, for_s=60)
     assert queue.view(submit(queue)).position == 0
 
 
-def test_without_room_a_job_is_refused(queue: JobQueue, redis: Redis) -> None:
-    store_pictures(redis, "7" * 32, {"0": bytes(MAX_HELD_BYTES)}, RESULT_TTL_S)
+def test_without_room_a_job_is_refused(queue: Blocking, redis: Redis) -> None:
+    store_pictures(redis, {"7" * 32: {"0": bytes(MAX_HELD_BYTES)}}, RESULT_TTL_S)
     with pytest.raises(QueueFull, match=NO_ROOM):
         submit(queue)
 
 
-def test_pictures_that_have_expired_take_no_room(queue: JobQueue, redis: Redis) -> None:
+def test_pictures_that_have_expired_take_no_room(queue: Blocking, redis: Redis) -> None:
     hold(redis, MAX_HELD_BYTES, for_s=-1)
     assert queue.view(submit(queue)).position == 0
 
 
-def test_of_the_account_just_what_has_expired_is_struck(queue: JobQueue, redis: Redis) -> None:
+def test_of_the_account_just_what_has_expired_is_struck(queue: Blocking, redis: Redis) -> None:
     for size, for_s in ((MAX_HELD_BYTES, -60), (700, -1), (30, 60), (4, 120)):
         hold(redis, size, for_s)
     submit(queue)
     assert (held_bytes(redis), redis.zcard(HELD_KEY)) == (34, 2)
 
 
-def test_what_has_expired_is_struck_even_if_what_is_left_is_too_much(queue: JobQueue, redis: Redis) -> None:
+def test_what_has_expired_is_struck_even_if_what_is_left_is_too_much(queue: Blocking, redis: Redis) -> None:
     hold(redis, 700, for_s=-1)
     hold(redis, MAX_HELD_BYTES, for_s=60)
     with pytest.raises(QueueFull, match=NO_ROOM):
@@ -73,7 +73,7 @@ def test_what_has_expired_is_struck_even_if_what_is_left_is_too_much(queue: JobQ
     assert held_bytes(redis) == MAX_HELD_BYTES
 
 
-def test_who_asks_for_what_is_known_needs_no_room(queue: JobQueue, redis: Redis) -> None:
+def test_who_asks_for_what_is_known_needs_no_room(queue: Blocking, redis: Redis) -> None:
     known = submit(queue)
     hold(redis, MAX_HELD_BYTES, for_s=60)
     assert submit(queue) == known
@@ -81,5 +81,6 @@ def test_who_asks_for_what_is_known_needs_no_room(queue: JobQueue, redis: Redis)
 
 @pytest.mark.parametrize("account", [HELD_KEY, HELD_BYTES_KEY])
 def test_the_account_outlives_the_pictures_and_then_expires(account: str, redis: Redis) -> None:
-    store_pictures(redis, "7" * 32, {"0": bytes(300)}, RESULT_TTL_S)
-    assert RESULT_TTL_S < redis.ttl(account) <= 2 * RESULT_TTL_S
+    store_pictures(redis, {"7" * 32: {"0": bytes(300)}}, RESULT_TTL_S)
+    kept_s = redis.ttl(pictures_key("7" * 32))
+    assert 0 < kept_s < redis.ttl(account) <= 2 * (kept_s + 1)

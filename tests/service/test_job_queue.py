@@ -5,7 +5,8 @@ from redis import Redis
 from rq.job import Job, JobStatus
 
 from service.errors import UnknownJob
-from service.job_queue import STATES, new_job_id
+from service.job_queue import new_job_id
+from service.job_record import STATES
 from tests.service.submissions import JOB_TIMEOUT_S, REQUEST, RESULT_TTL_S, job_queue, submit
 from worker.contract import JobState
 

@@ -16,6 +16,8 @@ NONSENSE = [
     ("port", ""),
     ("models", ""),
     ("models", " , "),
+    ("models", "/one/a,/two/a"),
+    ("models", "a,b,a"),
     ("wait_s", "0"),
     ("wait_s", "61"),
     ("wait_s", "nan"),
@@ -109,3 +111,8 @@ def test_settings_cannot_be_changed() -> None:
 )
 def test_a_model_is_served_under_the_last_part_of_its_path(models: str, names: tuple[str, ...]) -> None:
     assert ServiceSettings(models=models).model_names == names
+
+
+def test_two_models_of_one_name_are_refused_and_both_are_named() -> None:
+    with pytest.raises(ValidationError, match=r"/one/a and /two/a\.pth would both be served as 'a'"):
+        ServiceSettings(models="b,/one/a,/two/a.pth")

@@ -116,7 +116,8 @@ def work(connection: Redis) -> Iterator[QueueWork]:
         handler: JobHandler | Handlers, kind: Kind = Kind.GENERATE, max_images: int = 1, batches: bool = False
     ) -> BatchWorker:
         together: Any = handler if batches or isinstance(handler, Handlers) else one_by_one(handler)
-        worker = BatchWorker(connection, kind, "tiny", together, max_images, window_s=0)
+        told = {"on_end": handler.count_end} if isinstance(handler, Handlers) else {}
+        worker = BatchWorker(connection, kind, "tiny", together, max_images, window_s=0, **told)
         worker.work(burst=True, logging_level="CRITICAL")
         return worker
 

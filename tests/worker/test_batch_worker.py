@@ -25,7 +25,7 @@ from worker.contract import (
 )
 from worker.errors import JobError
 from worker.intake import Intake
-from worker.janitor import Janitor
+from worker.janitor import POPPED_GRACE_S, Janitor
 from worker.served_job import ServedJob
 
 Put = Callable[..., Job]
@@ -222,15 +222,12 @@ def test_a_job_over_which_every_worker_dies_fails_clearly(put: Put, queue: Queue
     assert left_over(queue) == NOTHING
 
 
-def test_a_job_that_was_popped_and_never_started_is_queued_again(
-    put: Put, queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_that_was_popped_and_never_started_is_queued_again(put: Put, queue: Queue) -> None:
     job, janitor = put(), Janitor(queue.connection, queue)
     Intake(queue, max_images=1, window_s=0).pop(wait=False)
     janitor.tidy()
     assert left_over(queue) == NOTHING | {"popped": 1}
-    later_s = time.time() + 11
-    monkeypatch.setattr("worker.janitor.time.time", lambda: later_s)
+    queue.connection.hset(f"tarflow:popped:{queue.name}", job.id, time.time() - POPPED_GRACE_S - 1)
     janitor.tidy()
     assert left_over(queue) == NOTHING | {"queued": 1}
     assert states(job) == [JobStatus.QUEUED]

@@ -28,6 +28,7 @@ from worker.contract import (
 from worker.engine import Engine
 from worker.handlers import Handlers
 from worker.metrics import WorkerMetrics
+from worker.picture_store import OUTLIVE_JOB_S
 
 RESULT_TTL_S = 60
 
@@ -38,11 +39,13 @@ def metrics() -> WorkerMetrics:
     return WorkerMetrics()
 
 
-def enqueue(connection: Redis, request: GenerateRequest | ScoreRequest, pixels: Tensor | None = None) -> Job:
+def enqueue(
+    connection: Redis, request: GenerateRequest | ScoreRequest, pixels: Tensor | None = None, **options: Any
+) -> Job:
     """Queue a request as the service does."""
     kind = Kind.GENERATE if isinstance(request, GenerateRequest) else Kind.SCORE
     queue = Queue(queue_name(kind, "tiny"), connection=connection, serializer="json")
-    job: Job = queue.create_job(str(kind), args=(request.model_dump(mode="json"),))
+    job: Job = queue.create_job(str(kind), args=(request.model_dump(mode="json"),), **options)
     if pixels is not None:
         connection.set(input_key(job.id), pixels.numpy().tobytes())
     return queue.enqueue_job(job)
@@ -92,10 +95,12 @@ def test_a_generation_whose_pictures_cannot_be_kept_is_not_finished(
     assert reason(job) == FailureReason.INTERNAL
 
 
-def test_pictures_expire(engine: Engine, connection: Redis, metrics: WorkerMetrics, work: QueueWork) -> None:
-    job = enqueue(connection, generate_request(engine))
+def test_pictures_expire_a_little_after_their_job(
+    engine: Engine, connection: Redis, metrics: WorkerMetrics, work: QueueWork
+) -> None:
+    job = enqueue(connection, generate_request(engine), result_ttl=RESULT_TTL_S)
     work(Handlers(Kind.GENERATE, engine, connection, metrics, RESULT_TTL_S))
-    assert 0 < connection.ttl(pictures_key(job.id)) <= RESULT_TTL_S
+    assert 0 < connection.ttl(job.key) < connection.ttl(pictures_key(job.id)) <= RESULT_TTL_S + OUTLIVE_JOB_S
 
 
 def test_the_result_of_a_generation_is_the_contract_s(

@@ -43,6 +43,12 @@ def size_of(file: Path) -> tuple[int, int]:
         return image.size
 
 
+def pixels_of(file: Path) -> bytes:
+    """The picture without its text chunks."""
+    with Image.open(file) as image:
+        return image.tobytes()
+
+
 def scored(captured: Captured) -> ScoreResult:
     """The result that was printed."""
     return ScoreResult.model_validate_json(captured.readouterr().out)
@@ -83,6 +89,19 @@ def test_what_is_given_counts(model: str, tmp_path: Path, capsys: Captured) -> N
     assert (request.class_index, request.guidance, request.denoise, request.seed) == (2, 0, False, 9)
 
 
+def test_guidance_without_a_class_comes_from_the_attention_temperature(
+    model: str, tmp_path: Path, capsys: Captured
+) -> None:
+    options = ("--seed", "3", "--guidance", "3")
+    generate(model, tmp_path / "plain.png", *options, "--guidance", "0")
+    generate(model, tmp_path / "default.png", *options)
+    capsys.readouterr()
+    generate(model, tmp_path / "guided.png", *options, "--attention-temperature", "0.2")
+    assert GenerateRequest.model_validate_json(capsys.readouterr().out).attention_temperature == 0.2
+    pixels = [pixels_of(tmp_path / f"{name}.png") for name in ("plain", "default", "guided")]
+    assert pixels[0] == pixels[1] != pixels[2]
+
+
 def test_a_picture_stabilised_is_still_a_picture(make_checkpoint: CheckpointMaker, tmp_path: Path) -> None:
     model = str(make_checkpoint(run_away))
     assert generate(model, tmp_path / "out.png", "--class", "cat", "--guidance", "20") == 0
@@ -109,6 +128,8 @@ def test_an_unknown_class_is_exit_status_2_and_names_those_there_are(
         ("guidance", "20.5", "less than or equal to 20"),
         ("guidance", "-1", "greater than or equal to 0"),
         ("guidance", "nan", "finite"),
+        ("attention-temperature", "1.5", "less than or equal to 1"),
+        ("attention-temperature", "0", "greater than or equal to 0.01"),
         ("n", "17", "less than or equal to 16"),
         ("n", "0", "greater than or equal to 1"),
         ("seed", "-1", "greater than or equal to 0"),
@@ -120,7 +141,7 @@ def test_a_value_out_of_bounds_is_exit_status_2_and_names_the_bound(
 ) -> None:
     assert generate(model, tmp_path / "out.png", f"--{option}", value) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"tarflow generate: {option}: ")
+    assert said.startswith(f"tarflow generate: {option.replace('-', '_')}: ")
     assert bound in said
     assert said.count("\n") == 1
 
