@@ -167,11 +167,12 @@ def _process(serve: Callable[..., None], *arguments: Any) -> Iterator[None]:
 
 
 @contextmanager
-def program(command: list[str], environment: dict[str, str]) -> Iterator[None]:
-    """A command while the block lasts, with all that it starts."""
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
+def program(command: list[str], environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A command while the block lasts, with all that it starts; its log goes nowhere."""
+    log = subprocess.DEVNULL
+    process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=log, stdout=log)
     try:
-        yield
+        yield process
     finally:
         # All of its group: LitServe's workers outlive it.
         os.killpg(process.pid, signal.SIGTERM)
