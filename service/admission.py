@@ -6,11 +6,22 @@ Owns the script that decides so in one piece, however many API processes ask. Kn
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from redis import asyncio as aioredis
+from redis.commands.core import AsyncScript
 
 from service.cancellation import WAITERS_PREFIX
-from worker.contract import CANCEL_FIELD, HELD_BYTES_KEY, HELD_KEY, IMAGES_FIELD, QUEUES_KEY, job_key
+from telemetry.traces import CURRENT
+from worker.contract import (
+    CANCEL_FIELD,
+    HELD_BYTES_KEY,
+    HELD_KEY,
+    IMAGES_FIELD,
+    QUEUES_KEY,
+    TRACE_FIELD,
+    job_key,
+)
 
 # KEYS: job, queue, set of queues, key of the same request, idempotency key, held results, their bytes.
 # ARGV: job id, images, most images queued, most bytes held, seconds kept, request's digest, 1 if there is an
@@ -92,6 +103,10 @@ class Admission:
     connection: aioredis.Redis
     limits: Limits
 
+    @cached_property
+    def _script(self) -> AsyncScript:
+        return self.connection.register_script(ADMIT)
+
     async def admit(
         self,
         queue: str,
@@ -120,5 +135,12 @@ class Admission:
         limits = self.limits
         known = (job_id, images, limits.max_queued, limits.max_held_bytes, limits.result_ttl_s, digest)
         more = (int(idempotency_key is not None), job_key(""), IMAGES_FIELD, CANCEL_FIELD, WAITERS_PREFIX)
-        verdict, about = await self.connection.register_script(ADMIT)(keys=keys, args=[*known, *more, *fields])
+        args = [*known, *more, *fields, *_trace()]
+        verdict, about = await self._script(keys=keys, args=args)
         return Admitted(Verdict(verdict.decode()), about.decode())
+
+
+def _trace() -> tuple[str, ...]:
+    """The field that makes a job part of the trace of the request that queues it."""
+    trace = CURRENT.get()
+    return () if trace is None else (TRACE_FIELD, trace.traceparent)

@@ -6,19 +6,32 @@ Owns which part gets which; every part is made here and nowhere else. Importing 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.security import HTTPBearer
 
 from service import operations, problems, routes
+from service.access_log import AccessLog
 from service.admission import Admission, Limits
+from service.api_keys import ApiKeys
+from service.authentication import Authentication
 from service.body_limit import BodyLimit
+from service.body_time import BodyTime
 from service.cancellation import Cancellation
 from service.completions import Completions
+from service.documentation import KEYED_RESPONSES
 from service.house import House
 from service.job_queue import JobQueue
 from service.metrics import MeasuredApp, ServiceMetrics
 from service.models import Models
+from service.problems import FaultBarrier
+from service.rate_limit import RateLimit, RateLimitedApp
 from service.redis_clients import RedisClients
+from service.secure_headers import SecureHeaders, documentation_policy
 from service.settings import ServiceSettings
+from telemetry.spans import collected_spans
+
+TITLE, SCHEMA_PATH, PAGE_PATH = "TarFlow", "/openapi.json", "/docs"
 
 
 def create_app(settings: ServiceSettings) -> FastAPI:
@@ -38,18 +51,41 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         metrics=ServiceMetrics(clients.blocking, settings.model_names),
     )
     app = FastAPI(
-        title="TarFlow",
+        title=TITLE,
         summary="Images and exact likelihoods from a normalizing flow",
         version="0.1.0",
         lifespan=_lifespan,
+        openapi_url=SCHEMA_PATH if settings.docs else None,
+        docs_url=PAGE_PATH,
+        swagger_ui_oauth2_redirect_url=None,
+        redoc_url=None,
     )
     app.state.house = house
-    app.include_router(routes.router)
-    app.include_router(operations.router)
+    # For the documentation alone: the key is looked at before any route is.
+    keyed = bool(settings.api_keys)
+    asked, responses = [Depends(HTTPBearer(auto_error=False))] if keyed else [], KEYED_RESPONSES if keyed else {}
+    app.include_router(routes.router, dependencies=asked, responses=responses)
+    app.include_router(operations.models_router, dependencies=asked, responses=responses)
+    app.include_router(operations.open_router)
     problems.install(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
-    app.add_middleware(MeasuredApp, metrics=house.metrics)
+    _wrap(app, house)
     return app
+
+
+def _wrap(app: FastAPI, house: House) -> None:
+    """What a request passes before the routes; the last is the first that it meets."""
+    settings = house.settings
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
+    app.add_middleware(BodyTime, most_s=settings.upload_s)
+    if settings.rate_limit:
+        app.add_middleware(RateLimitedApp, rate_limit=RateLimit.of(settings.rate_limit, house.clients.blocking))
+    if settings.api_keys:
+        app.add_middleware(Authentication, keys=ApiKeys.parse(settings.api_keys))
+    app.add_middleware(FaultBarrier)
+    app.add_middleware(MeasuredApp, metrics=house.metrics)
+    page = bytes(get_swagger_ui_html(openapi_url=SCHEMA_PATH, title=f"{TITLE} - Swagger UI").body).decode()
+    app.add_middleware(SecureHeaders, policies={PAGE_PATH: documentation_policy(page)})
+    app.add_middleware(AccessLog, spans=collected_spans("tarflow-api"))
 
 
 @asynccontextmanager

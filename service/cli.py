@@ -12,9 +12,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 from pydantic import ValidationError
 
+from service.api_keys import new_key
+from service.api_server import run_api
 from service.checkpoints import CheckpointMissing
 from service.embedded_redis import RedisFailed, RedisNotFound
-from service.serve import PortTaken, run_api, serve
+from service.exposure import OpenToStrangers, check_exposure
+from service.health_check import ask, own_probe
+from service.serve import PortTaken, serve
 from service.settings import ServiceSettings
 
 METRICS_PORT = 9100
@@ -36,20 +40,48 @@ def serve_command(
     port: Port = None,
     models: ModelNames = None,
     data_dir: Annotated[Path | None, typer.Option(help="Keep the embedded Redis' data here; default: nowhere.")] = None,
-    metrics_port: Annotated[int, typer.Option(help="First port of the workers' metrics.")] = METRICS_PORT,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65535, envvar="TARFLOW_METRICS_PORT", help="First port of the workers' metrics.")
+    ] = METRICS_PORT,
 ) -> None:
     """Run everything on this machine: Redis, a worker of each kind, the API."""
     settings = _settings(host=host, port=port, models=models)
     try:
         serve(settings, data_dir, metrics_port)
-    except (CheckpointMissing, PortTaken, RedisFailed, RedisNotFound) as error:
+    except (CheckpointMissing, OpenToStrangers, PortTaken, RedisFailed, RedisNotFound) as error:
         _fail("serve", str(error))
 
 
 @app.command("api")
 def api_command(host: Host = None, port: Port = None, models: ModelNames = None) -> None:
     """Run the HTTP API alone."""
-    run_api(_settings(host=host, port=port, models=models))
+    settings = _settings(host=host, port=port, models=models)
+    try:
+        check_exposure(settings)
+    except OpenToStrangers as error:
+        _fail("api", str(error))
+    run_api(settings)
+
+
+@app.command("health")
+def health_command(
+    url: Annotated[str | None, typer.Option(help="Probe to ask; default: /readyz of this machine's API.")] = None,
+) -> None:
+    """Ask a probe once: exit status 0 if it is content, else 1."""
+    health = ask(url or own_probe(_settings()))
+    typer.echo(health.words)
+    raise typer.Exit(0 if health.healthy else 1)
+
+
+@app.command("key")
+def key_command(name: Annotated[str, typer.Argument(help="Who gets the key; it appears in the logs.")]) -> None:
+    """Make an API key: the key, shown this once, and its entry in TARFLOW_API_KEYS."""
+    try:
+        secret, key = new_key(name)
+    except ValueError as error:
+        _fail("key", str(error))
+    typer.echo(f"key, for {name} alone: {secret}")
+    typer.echo(f"entry of TARFLOW_API_KEYS: {key.entry}")
 
 
 @app.command("worker", context_settings=PASSED_ON)

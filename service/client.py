@@ -53,9 +53,10 @@ class Event:
 class Client:
     """A connection to one service; use it as a context manager, or close it."""
 
-    def __init__(self, url: str, patience_s: float = 120.0) -> None:
+    def __init__(self, url: str, patience_s: float = 120.0, api_key: str | None = None) -> None:
         """`patience_s` is how long a call goes on trying while the service is full, away or slow."""
-        self.http = httpx.Client(base_url=url, timeout=ANSWER_TIMEOUT_S)
+        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self.http = httpx.Client(base_url=url, timeout=ANSWER_TIMEOUT_S, headers=headers)
         self.patience_s = patience_s
 
     def __enter__(self) -> Self:

@@ -37,17 +37,18 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+KEYED_RESPONSES = _problems(401)
 ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"description": "Not there yet: see `Location`", "content": OBJECT}}
 PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The picture, or JSON with every picture", "content": {"image/png": BINARY, **OBJECT}}
 }
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already"}}
-GENERATE_RESPONSES = {**PICTURE, **ACCEPTED, **NOT_MODIFIED, **_problems(400, 404, 406, 409, 422, 429, 500, 503)}
+GENERATE_RESPONSES = {**PICTURE, **ACCEPTED, **NOT_MODIFIED, **_problems(400, 404, 406, 408, 409, 422, 429, 500, 503)}
 SCORE_RESPONSES = {
     200: {"description": "A score per image, in order", "content": OBJECT},
     **ACCEPTED,
     **NOT_MODIFIED,
-    **_problems(400, 404, 406, 409, 413, 415, 422, 429, 500, 503),
+    **_problems(400, 404, 406, 408, 409, 413, 415, 422, 429, 500, 503),
 }
 JOB_RESPONSES = {200: {"description": "The job", "content": OBJECT}, **_problems(404, 503)}
 CANCEL_RESPONSES = {
@@ -62,6 +63,7 @@ RESULT_RESPONSES = {
     **_problems(400, 404, 406, 409, 500, 503),
 }
 MODEL_RESPONSES = {200: {"description": "The model", "content": OBJECT}, **_problems(404, 503)}
+METRICS_RESPONSES = _problems(404)
 READY_RESPONSES = {200: {"description": "As it is", "content": OBJECT}, **_problems(503)}
 SCORE_BODY: dict[str, Any] = {
     "requestBody": {
@@ -72,10 +74,18 @@ SCORE_BODY: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["image"],
+                    "additionalProperties": False,
                     "properties": {
-                        "image": {"type": "array", "maxItems": 64, "items": {"type": "string", "format": "binary"}}
+                        "image": {
+                            "type": "array",
+                            "minItems": 1,
+                            "maxItems": 64,
+                            "items": {"type": "string", "format": "binary"},
+                        }
                     },
-                }
+                },
+                # Each file says its type, one of those that are read alone.
+                "encoding": {"image": {"contentType": ", ".join(MEDIA_TYPES)}},
             },
         },
     }

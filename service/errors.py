@@ -5,11 +5,12 @@ Owns the error tree, the one table from error to status, and the body they all s
 
     ServiceError
     ├── BadHeader           ├── NotAcceptable      ├── ResultNotReady
-    ├── UnknownJob          ├── BodyTooLarge       ├── JobCancelled
-    ├── UnknownModel        ├── UnsupportedType    ├── JobEnded
-    ├── UnknownRoute        ├── InvalidInput       ├── JobFailed
-    ├── MethodNotAllowed    ├── KeyReused          ├── RedisAway
-    ├── Internal            └── QueueFull          └── NoWorker
+    ├── Unauthorized        ├── BodyTooSlow        ├── JobCancelled
+    ├── UnknownJob          ├── BodyTooLarge       ├── JobEnded
+    ├── UnknownModel        ├── UnsupportedType    ├── JobFailed
+    ├── UnknownRoute        ├── InvalidInput       ├── RedisAway
+    ├── MethodNotAllowed    ├── KeyReused          ├── NoWorker
+    ├── Internal            └── QueueFull          └── RateLimited
     └── Leaving
 """
 
@@ -34,15 +35,25 @@ class FieldError:
 
 
 class ServiceError(Exception):
-    """An answer that is not a result; `detail` is for people and safe to show."""
+    """An answer that is not a result; `detail` is for people and safe to show, `headers` go with it."""
 
-    def __init__(self, detail: str, errors: tuple[FieldError, ...] = (), retry_after_s: int | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        errors: tuple[FieldError, ...] = (),
+        retry_after_s: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
-        self.detail, self.errors, self.retry_after_s = detail, errors, retry_after_s
+        self.detail, self.errors, self.retry_after_s, self.headers = detail, errors, retry_after_s, headers or {}
 
 
 class BadHeader(ServiceError):
     """A header that cannot be understood."""
+
+
+class Unauthorized(ServiceError):
+    """No API key, or none that is known."""
 
 
 class UnknownJob(ServiceError):
@@ -63,6 +74,10 @@ class MethodNotAllowed(ServiceError):
 
 class NotAcceptable(ServiceError):
     """None of the types the client accepts can be made."""
+
+
+class BodyTooSlow(ServiceError):
+    """The request's body did not arrive in time."""
 
 
 class ResultNotReady(ServiceError):
@@ -102,6 +117,10 @@ class QueueFull(ServiceError):
     """There is no room for the job; nothing was accepted."""
 
 
+class RateLimited(ServiceError):
+    """The client has asked for more than its share; nothing was accepted."""
+
+
 class JobFailed(ServiceError):
     """The job was run and failed."""
 
@@ -124,11 +143,13 @@ class Internal(ServiceError):
 
 STATUS: Mapping[type[ServiceError], tuple[int, str]] = {
     BadHeader: (400, "Bad header"),
+    Unauthorized: (401, "Unauthorized"),
     UnknownJob: (404, "Unknown job"),
     UnknownModel: (404, "Unknown model"),
     UnknownRoute: (404, "Unknown route"),
     MethodNotAllowed: (405, "Method not allowed"),
     NotAcceptable: (406, "Not acceptable"),
+    BodyTooSlow: (408, "Body too slow"),
     ResultNotReady: (409, "Result not ready"),
     JobCancelled: (409, "Job cancelled"),
     JobEnded: (409, "Job ended"),
@@ -137,6 +158,7 @@ STATUS: Mapping[type[ServiceError], tuple[int, str]] = {
     InvalidInput: (422, "Invalid input"),
     KeyReused: (422, "Idempotency key reused"),
     QueueFull: (429, "Queue full"),
+    RateLimited: (429, "Rate limited"),
     JobFailed: (500, "Job failed"),
     Internal: (500, "Internal error"),
     RedisAway: (503, "Queue unavailable"),

@@ -21,7 +21,7 @@ from worker.contract import JobEvent, JobState, events_key
 
 # A place in the queue changes without news: it is told again so often while a job waits.
 LOOK_AGAIN_S = 5.0
-EVENT_ID = re.compile(r"\d{1,18}(-\d{1,18})?")
+EVENT_ID = re.compile("[0-9]{1,18}(-[0-9]{1,18})?")
 
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,11 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from redis import asyncio as aioredis
+from redis.commands.core import AsyncScript
 
 from service.admission import Admission, Verdict
 from service.cancellation import Cancellation, Cancelled
@@ -131,7 +133,7 @@ class JobQueue:
         if not JOB_ID.fullmatch(job_id):
             raise _unknown(job_id)
         with redis_needed():
-            flat, jobs, images, found = await self.connection.register_script(LOOK)(
+            flat, jobs, images, found = await self._look(
                 keys=[job_key(job_id), pictures_key(job_id)],
                 args=[job_id, queue_key(""), job_key(""), IMAGES_FIELD, *pictures],
             )
@@ -152,6 +154,10 @@ class JobQueue:
         """Whole seconds until a job should have ended, by the pace of late and the queue ahead; at least 1."""
         images = (view.images_ahead or 0) + images_of(view.request) * (1 - view.progress)
         return await self._seconds(view.kind, view.request.model, images, workers)
+
+    @cached_property
+    def _look(self) -> AsyncScript:
+        return self.connection.register_script(LOOK)
 
     async def _seconds(self, kind: Kind, model: str, images: float, workers: int) -> int:
         """Whole seconds that so many images take, by the pace of late; at least 1."""

@@ -1,9 +1,10 @@
 """What the API tells Prometheus.
 
-Owns its metrics' names and labels, and the reading of the queues when it is asked. Knows
-nothing of routes beyond their templates.
+Owns its metrics' names and labels, the sum over processes, and the reading of the queues when it is
+asked. Knows nothing of routes beyond their templates.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,24 +13,34 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.errors import STATUS
+from service.redis_metrics import RedisCollector
 from worker.contract import PRESENCE_TTL_S, Kind, job_key, queue_name, workers_key
 
+# Prometheus' client library keeps the counts of all processes in files there, where it is set.
+SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 QUEUE_LABELS = ("model", "kind")
+# Why work is turned away: the errors that answer 429 or 503.
+REASONS = tuple(error.__name__ for error, (status, _) in STATUS.items() if status in (429, 503))
 # A client may invent methods, and each would be a label for ever.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class ServiceMetrics:
-    """The API's metrics; `registry` is what is served."""
+    """The API's metrics; `registry` is what is served: of all processes, where there are several."""
 
     def __init__(self, connection: Redis, models: tuple[str, ...]) -> None:
         self.registry = registry = CollectorRegistry()
+        if SHARED_FOLDER_VARIABLE in os.environ:
+            MultiProcessCollector(self.registry)
+            registry = CollectorRegistry()
         self.requests = Counter(
             "tarflow_http_requests", "Requests answered", ("method", "route", "status"), registry=registry
         )
@@ -41,7 +52,11 @@ class ServiceMetrics:
             registry=registry,
         )
         self.rejected = Counter("tarflow_rejected", "Work turned away", ("reason",), registry=registry)
-        registry.register(QueueCollector(connection, models))
+        # A rate sees only a counter that was there before: the first refusal must not be the one it misses.
+        for reason in REASONS:
+            self.rejected.labels(reason)
+        self.registry.register(QueueCollector(connection, models))
+        self.registry.register(RedisCollector(connection))
 
 
 @dataclass(frozen=True)
@@ -123,13 +138,13 @@ class MeasuredApp:
         try:
             await self.app(scope, receive, note)
         finally:
-            route = _template(scope)
+            route = route_template(scope)
             method = scope["method"] if scope["method"] in METHODS else "other"
             self.metrics.requests.labels(method, route, str(status)).inc()
             self.metrics.duration.labels(method, route).observe(time.perf_counter() - started_s)
 
 
-def _template(scope: Scope) -> str:
+def route_template(scope: Scope) -> str:
     """The route's template: paths themselves would make a label for every job."""
     route: Any = scope.get("route")
     return getattr(route, "path", "unmatched")

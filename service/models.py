@@ -4,9 +4,10 @@ Owns the reading of what workers announce. Knows nothing of jobs.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from redis import asyncio as aioredis
+from redis.commands.core import AsyncScript
 
 from service.errors import NoWorker, UnknownModel
 from service.redis_clients import redis_needed
@@ -69,11 +70,16 @@ class Models:
             raise NoWorker(f"no live {kind} worker of {name}", retry_after_s=RETRY_AFTER_S)
         return _parsed(content)
 
+    @cached_property
+    def _live_script(self) -> AsyncScript:
+        return self.connection.register_script(LIVE)
+
     async def _live(self, kind: Kind, name: str) -> tuple[bytes | None, int]:
         """What is said of a model, and how many workers of a kind say it."""
         with redis_needed():
-            live = self.connection.register_script(LIVE)
-            content, workers = await live(keys=[facts_key(name), workers_key(kind, name)], args=[PRESENCE_TTL_S])
+            content, workers = await self._live_script(
+                keys=[facts_key(name), workers_key(kind, name)], args=[PRESENCE_TTL_S]
+            )
         return content, workers
 
 

@@ -6,40 +6,42 @@ Owns what they say. Knows nothing of jobs.
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.documentation import MODEL_RESPONSES, READY_RESPONSES
-from service.errors import NoWorker
+from service.documentation import METRICS_RESPONSES, MODEL_RESPONSES, READY_RESPONSES
+from service.errors import NoWorker, UnknownRoute
 from service.house import House, house_of
 from service.models import RETRY_AFTER_S
 from worker.contract import Kind
 
-router = APIRouter()
+models_router = APIRouter(tags=["models"])
+# What `service.authentication` lets pass without a key.
+open_router = APIRouter()
 
 TheHouse = Annotated[House, Depends(house_of)]
 
 
-@router.get("/models", responses=READY_RESPONSES, tags=["models"])
+@models_router.get("/models", responses=READY_RESPONSES)
 async def models(house: TheHouse) -> JSONResponse:
     """Every model offered, the default first: what it is and who works for it."""
     offered = [await _model(house, name) for name in house.models.names]
     return JSONResponse({"default": house.models.default, "models": offered})
 
 
-@router.get("/models/{name}", responses=MODEL_RESPONSES, tags=["models"])
+@models_router.get("/models/{name}", responses=MODEL_RESPONSES)
 async def model(name: str, house: TheHouse) -> JSONResponse:
     """One model: size, classes, noise, defaults, digest, figures, live workers."""
     return JSONResponse(await _model(house, name))
 
 
-@router.get("/livez", tags=["health"])
+@open_router.get("/livez", tags=["health"])
 async def livez() -> JSONResponse:
     """The process lives; asks nobody else."""
     return JSONResponse({"status": "alive"})
 
 
-@router.get("/readyz", responses=READY_RESPONSES, tags=["health"])
+@open_router.get("/readyz", responses=READY_RESPONSES, tags=["health"])
 async def readyz(house: TheHouse) -> JSONResponse:
     """Redis answers, and a worker of the default model lives."""
     name = house.models.default
@@ -49,15 +51,19 @@ async def readyz(house: TheHouse) -> JSONResponse:
     return JSONResponse({"status": "ready", "model": name, "workers": workers})
 
 
-@router.get("/metrics", tags=["health"])
+@open_router.get("/metrics", responses=METRICS_RESPONSES, response_class=PlainTextResponse, tags=["health"])
 def metrics(house: TheHouse) -> Response:
     """Metrics for Prometheus."""
+    if not house.settings.metrics:
+        raise UnknownRoute("there is no /metrics (TARFLOW_METRICS)")
     return Response(generate_latest(house.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
+@open_router.get("/", include_in_schema=False)
+async def root(house: TheHouse) -> RedirectResponse:
     """The documentation, until there is a page."""
+    if not house.settings.docs:
+        raise UnknownRoute("there is no page (TARFLOW_DOCS)")
     return RedirectResponse("/docs")
 
 

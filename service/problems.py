@@ -41,11 +41,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(FaultBarrier)
 
 
 def _respond(error: ServiceError, headers: dict[str, str] | None = None) -> JSONResponse:
-    headers = dict(headers or {})
+    headers = {**error.headers, **(headers or {})}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     return JSONResponse(problem(error), status_of(error), headers, media_type=PROBLEM_TYPE)
@@ -94,7 +93,7 @@ def _allowed(request: Request) -> set[str]:
 
 @dataclass(frozen=True)
 class FaultBarrier:
-    """ASGI middleware that answers what nobody foresaw.
+    """ASGI middleware that answers what other middleware refuses, and what nobody foresaw.
 
     A handler for Exception would do so too, but Starlette then raises it once more, and the
     server drops the connection that a client may already be using for its next request.
@@ -118,6 +117,10 @@ class FaultBarrier:
                 raise
             leaving = Leaving("this server is being replaced; ask again", retry_after_s=RETRY_AFTER_S)
             await _respond(leaving)(scope, receive, send)
+        except ServiceError as error:
+            if begun:
+                raise
+            await (await _service_error(Request(scope), error))(scope, receive, send)
         except ClientDisconnect:
             log.debug("%s %s: the client hung up", scope["method"], scope["path"])
         except Exception as error:

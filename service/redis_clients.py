@@ -23,6 +23,8 @@ from service.errors import RedisAway
 SOCKET_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 2.0
 MOST_CONNECTIONS = 64
+# Commands of one loop on their way to Redis; clients that wait for a job have none.
+MOST_AT_ONCE = 1024
 RETRY_AFTER_S = 5
 
 
@@ -43,16 +45,14 @@ class RedisClients:
             max_connections=MOST_CONNECTIONS,
             retry=Retry(NoBackoff(), retries=1),
         )
-        # Whoever finds every connection in use waits for one.
-        pool = aioredis.BlockingConnectionPool.from_url(
+        loop = aioredis.Redis.from_url(
             url,
-            timeout=SOCKET_TIMEOUT_S,
             socket_timeout=SOCKET_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
-            max_connections=MOST_CONNECTIONS,
+            max_connections=MOST_AT_ONCE,
             retry=AsyncRetry(NoBackoff(), retries=1),
         )
-        return cls(blocking, aioredis.Redis.from_pool(pool))
+        return cls(blocking, loop)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import WithJsonSchema
 
 from pictures.fitting import Shape
 from service.answers import PICTURES, Wish, answer_post, etag, job_body, not_modified, result_of
@@ -27,7 +28,7 @@ from service.documentation import (
     SCORE_RESPONSES,
 )
 from service.errors import InvalidInput, JobEnded
-from service.events import first_event_id, job_events
+from service.events import EVENT_ID, first_event_id, job_events
 from service.house import House, house_of
 from service.job_queue import new_job_id
 from service.queries import GenerateQuery, ScoreQuery
@@ -39,7 +40,10 @@ from worker.contract import Request as Work
 router = APIRouter()
 
 TheHouse = Annotated[House, Depends(house_of)]
-Accept = Annotated[str | None, Header()]
+# OpenAPI has another place for what it may be: the media types of the answers.
+Accept = Annotated[str | None, Header(include_in_schema=False)]
+KEY_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+EVENT_ID_SCHEMA = {"type": "string", "pattern": f"^{EVENT_ID.pattern}$"}
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,11 @@ class WishHeaders:
 
 
 async def wish_headers(
-    accept: Annotated[str | None, Header()] = None,
+    accept: Accept = None,
     prefer: Annotated[str | None, Header(description="`wait=N` seconds, at most 60, or `respond-async`")] = None,
-    idempotency_key: Annotated[str | None, Header(description="the same key and request give the same job")] = None,
+    idempotency_key: Annotated[
+        str | None, Header(description="the same key and request give the same job"), WithJsonSchema(KEY_SCHEMA)
+    ] = None,
     if_none_match: Annotated[str | None, Header(description="`ETag`s of answers the client has")] = None,
 ) -> WishHeaders:
     """Take the headers together."""
@@ -139,7 +145,9 @@ async def known_job(job_id: str, house: TheHouse) -> str:
     return (await house.queue.view(job_id)).job_id
 
 
-async def replayed_after(last_event_id: Annotated[str | None, Header()] = None) -> str:
+async def replayed_after(
+    last_event_id: Annotated[str | None, Header(), WithJsonSchema(EVENT_ID_SCHEMA)] = None,
+) -> str:
     """Raise BadHeader before an answer begins."""
     return first_event_id(last_event_id)
 
@@ -155,6 +163,7 @@ async def events(
 
 async def _run(request: Request, house: House, work: Work, wish: Wish, pixels: bytes | None = None) -> Response:
     """Queue a request, wait as long as the client would, and answer."""
+    request.state.model = work.model
     if has_already(wish.if_none_match, etag(work, wish.media_type), exists=False):
         return not_modified(work, wish.media_type)
     own_id, wait_s = new_job_id(), wish.preference.wait_s

@@ -4,7 +4,6 @@ Owns the order of starting and stopping. Knows nothing of requests.
 """
 
 import asyncio
-import logging
 import signal
 import socket
 import sys
@@ -14,22 +13,20 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import uvicorn
-
-from service.app import create_app
+from service.api_server import run_api
 from service.checkpoints import check_checkpoints
 from service.embedded_redis import embedded_redis
 from service.errors import ServiceError
+from service.exposure import check_exposure
 from service.models import Models
 from service.redis_clients import RedisClients
 from service.settings import ServiceSettings
 from service.supervisor import workers
+from telemetry.log_lines import configure
 from worker.contract import Kind
 
-GRACE_S = 15
 ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 LOOK_INTERVAL_S = 0.2
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 class PortTaken(RuntimeError):
@@ -40,11 +37,12 @@ def serve(settings: ServiceSettings, data_dir: Path | None, metrics_port: int) -
     """Run everything until told to stop; leaves no process behind.
 
     Raises:
-        PortTaken, CheckpointMissing: Before anything was started.
+        CheckpointMissing, OpenToStrangers, PortTaken: Before anything was started.
         RedisNotFound, RedisFailed: There is no Redis to be had.
     """
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    configure(settings.log_format)
     check_checkpoints(settings.checkpoints)
+    check_exposure(settings)
     check_port(settings.host, settings.port)
     for number in ENDINGS:
         signal.signal(number, _leave)
@@ -54,20 +52,8 @@ def serve(settings: ServiceSettings, data_dir: Path | None, metrics_port: int) -
             settings = settings.model_copy(update={"redis_url": url})
         stack.enter_context(workers(settings, metrics_port))
         threading.Thread(target=_announce, args=(settings,), name="announce", daemon=True).start()
-        run_api(settings)
-
-
-def run_api(settings: ServiceSettings) -> None:
-    """Serve HTTP until told to stop."""
-    config = uvicorn.Config(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        timeout_graceful_shutdown=GRACE_S,
-        server_header=False,
-    )
-    uvicorn.Server(config).run()
+        # In this process, whose signals are ours to heed.
+        run_api(settings.model_copy(update={"processes": 1}))
 
 
 def check_port(host: str, port: int) -> None:

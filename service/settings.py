@@ -5,21 +5,32 @@ Owns names, units and defaults; every variable has the prefix `TARFLOW_`.
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.api_keys import ApiKeys
+from telemetry.log_lines import LogFormat
 from worker.contract import model_name
+
+
+def _checked(api_keys: str) -> str:
+    """The entries as they are; raises ValueError."""
+    ApiKeys.parse(api_keys)
+    return api_keys
 
 
 class ServiceSettings(BaseSettings):
     """Settings of `tarflow api` and `tarflow serve`."""
 
-    model_config = SettingsConfigDict(env_prefix="TARFLOW_", frozen=True)
+    # What was given is not repeated in an error: it may be a secret.
+    model_config = SettingsConfigDict(env_prefix="TARFLOW_", frozen=True, hide_input_in_errors=True)
 
     redis_url: Annotated[
         str,
         Field(
-            pattern="^(redis|rediss|unix)://", description="Redis to queue in; `tarflow serve` starts its own if unset"
+            pattern="^(redis|rediss|unix)://",
+            description="Redis to queue in; `tarflow serve` starts its own if unset",
+            repr=False,
         ),
     ] = "redis://127.0.0.1:6379/0"
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
@@ -36,6 +47,28 @@ class ServiceSettings(BaseSettings):
     )
     max_upload_bytes: Annotated[int, Field(ge=1, description="bytes of a request's body")] = 32 * 2**20
     max_image_pixels: Annotated[int, Field(ge=1, description="pixels of one uploaded image")] = 40_000_000
+    upload_s: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="seconds a request's body may take to arrive")
+    ] = 30.0
+    api_keys: Annotated[
+        str,
+        AfterValidator(_checked),
+        Field(description="comma-separated `name:sha256`, made by `tarflow key NAME`; none = no key asked", repr=False),
+    ] = ""
+    allow_anonymous: Annotated[
+        bool, Field(description="listen without keys where other machines reach; else refused")
+    ] = False
+    rate_limit: Annotated[
+        str,
+        Field(
+            pattern="^([1-9][0-9]{0,8}/(second|minute|hour|day))?$",
+            description="POSTs of one client, as `60/minute`; none = no bound",
+        ),
+    ] = ""
+    metrics: Annotated[bool, Field(description="serve /metrics")] = True
+    docs: Annotated[bool, Field(description="serve /docs and /openapi.json")] = True
+    log_format: Annotated[LogFormat, Field(description="text or json")] = "text"
+    processes: Annotated[int, Field(ge=1, le=64, description="processes of `tarflow api` that share its port")] = 1
 
     @field_validator("models")
     @classmethod

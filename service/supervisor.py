@@ -49,11 +49,14 @@ class _Worker:
 
 @contextmanager
 def workers(settings: ServiceSettings, metrics_port: int) -> Iterator[None]:
-    """Keep a worker of every kind running for every model while the block lasts; drain them at its end."""
+    """Keep a worker of every kind running for every model while the block lasts; drain them at its end.
+
+    Their metrics are at `metrics_port` and the ports after it; 0 = none.
+    """
     ended = threading.Event()
     with tether() as start:
         places = [
-            _begin(start, settings, kind, checkpoint, metrics_port + index)
+            _begin(start, settings, kind, checkpoint, metrics_port + index if metrics_port else 0)
             for index, (checkpoint, kind) in enumerate((c, k) for c in settings.checkpoints for k in Kind)
         ]
         watcher = threading.Thread(target=_watch, args=(start, places, ended), name="supervisor", daemon=True)

@@ -1,6 +1,6 @@
 """The law of the house: service -> worker.contract, worker -> model, training -> model, model -> torch.
 
-`pictures` is a leaf that any room above the model may use.
+`pictures` is a leaf that any room above the model may use; `telemetry` is one for the service and the workers.
 
 Each room in an interpreter of its own, where nothing was imported before; all of its modules in
 the same one, since what one of them loads stays loaded.
@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-ROOMS = ("model", "pictures", "worker", "training", "service")
+ROOMS = ("model", "pictures", "telemetry", "worker", "training", "service")
+WHEN_ASKED = ("otel.py",)  # loaded where OTEL_* asks for it alone
 PROGRAMME = """
 import importlib, json, sys
 for name in sys.argv[1:]:
@@ -29,8 +30,8 @@ EVERYTHING = {"torch", "numpy", "safetensors", "PIL", "prometheus_client", *ROOM
 
 
 def modules_of(room: str) -> list[str]:
-    """Every module of a room but the one that runs when it is called."""
-    files = sorted((REPOSITORY / room).rglob("*.py"))
+    """Every module of a room but the one that runs when it is called, and those that are loaded when asked for."""
+    files = sorted(file for file in (REPOSITORY / room).rglob("*.py") if file.name not in WHEN_ASKED)
     names = [".".join(file.relative_to(REPOSITORY).with_suffix("").parts) for file in files]
     return [name.removesuffix(".__init__") for name in names if not name.endswith("__main__")]
 
@@ -73,10 +74,21 @@ def test_the_pictures_know_no_other_room_and_no_tensors() -> None:
     assert not found & (EVERYTHING - {"PIL", "pictures", "numpy"})
 
 
+def test_the_telemetry_knows_no_other_room_and_no_package() -> None:
+    assert not packages(*modules_of("telemetry")) & ((EVERYTHING | {"opentelemetry"}) - {"telemetry"})
+
+
+@pytest.mark.parametrize("room", ["service", "worker"])
+def test_nobody_who_does_not_ask_for_spans_loads_what_makes_them(room: str) -> None:
+    # redis-py loads OpenTelemetry's metrics by itself where they are installed.
+    makers = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "telemetry.otel")
+    assert [name for name in loaded(*modules_of(room)) if name.startswith(makers)] == []
+
+
 def test_the_model_knows_nothing_of_the_rooms_above_it() -> None:
     found = packages(*modules_of("model"))
     assert "torch" in found
-    assert not found & ({"PIL", "pictures", "worker", "training", "service"} | WEB | QUEUES)
+    assert not found & ({"PIL", "pictures", "telemetry", "worker", "training", "service"} | WEB | QUEUES)
 
 
 def test_a_worker_knows_neither_the_service_nor_the_training() -> None:
@@ -84,7 +96,7 @@ def test_a_worker_knows_neither_the_service_nor_the_training() -> None:
 
 
 def test_the_training_knows_nothing_of_the_service_and_its_workers() -> None:
-    assert not packages(*modules_of("training")) & ({"service", "worker"} | WEB | QUEUES)
+    assert not packages(*modules_of("training")) & ({"service", "worker", "telemetry"} | WEB | QUEUES)
 
 
 def test_nobody_imports_the_service() -> None:
@@ -97,9 +109,10 @@ def test_nobody_imports_the_service() -> None:
     [
         ("model", {"model"}),
         ("pictures", {"pictures"}),
+        ("telemetry", {"telemetry"}),
         ("training", {"training", "model", "pictures"}),
-        ("worker", {"worker", "model", "pictures"}),
-        ("service", {"service", "worker", "pictures"}),
+        ("worker", {"worker", "model", "pictures", "telemetry"}),
+        ("service", {"service", "worker", "pictures", "telemetry"}),
     ],
 )
 def test_no_import_statement_leads_up_the_chain(room: str, allowed: set[str]) -> None:

@@ -28,7 +28,8 @@ from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from rq.utils import now
 from rq.worker import WorkerStatus
 
-from worker.contract import CANCEL_FIELD, LEASE_S, JobState, Kind, queue_name, worker_name
+from worker.attendant import Attendant
+from worker.contract import CANCEL_FIELD, LEASE_S, Kind, queue_name, worker_name
 from worker.errors import JobCancelled
 from worker.intake import Batch, Intake
 from worker.janitor import Janitor
@@ -77,22 +78,26 @@ class BatchWorker(SimpleWorker):
 
     def __init__(
         self, connection: Redis, kind: Kind, model: str, handler: BatchHandler, max_images: int, window_s: float,
-        on_end: Callable[[ServedJob, JobState], None] = lambda _job, _state: None,
+        attendant: Attendant = Attendant(),  # noqa: B008
     ) -> None:  # fmt: skip
-        """`on_end` is told of every job that this worker ended, after the commit."""
         queue = Queue(queue_name(kind, model), connection=connection, serializer="json", job_class=ServedJob)
         # Unique over hosts and restarts: RQ refuses a second worker of one name.
         name = f"{worker_name(kind, model, os.getpid())}-{uuid.uuid4().hex[:6]}"
         super().__init__([queue], name=name, connection=connection, serializer="json", job_class=ServedJob)
-        self.kind, self.handler, self.on_end = kind, handler, on_end
+        self.kind, self.handler, self.attendant = kind, handler, attendant
         self.intake = Intake(queue, max_images, window_s)
-        self.janitor = Janitor(connection, queue)
+        self.janitor = Janitor(connection, queue, attendant)
         self.leases = Leases(connection, self._keep_up)
 
     @property
     def was_told_to_stop(self) -> bool:
         """Whether a signal ended the work; RQ ends it too, and only logs, when an error is beyond it."""
         return self._shutdown_requested_date is not None
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it takes no more jobs."""
+        return bool(self._stop_requested)
 
     def work(self, *arguments: Any, **options: Any) -> bool:
         """Serve the queue until told to stop, or, with `burst=True`, until it is empty."""
@@ -104,12 +109,20 @@ class BatchWorker(SimpleWorker):
         self._stop_requested = True
 
     def _keep_up(self) -> None:
-        super().heartbeat()
+        self._beat(None)
         self.janitor.tidy()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Tell RQ that this worker lives."""
-        self._patiently(lambda: super(BatchWorker, self).heartbeat(timeout, pipeline))
+        if pipeline is not None:
+            super().heartbeat(timeout, pipeline)
+        else:
+            self._patiently(partial(self._beat, timeout))
+
+    def _beat(self, timeout: int | None) -> None:
+        with self.connection.pipeline() as pipeline:
+            super().heartbeat(timeout, pipeline)
+            pipeline.execute()
 
     def check_for_suspension(self, burst: bool) -> None:
         """Heed `rq suspend`."""
@@ -132,23 +145,22 @@ class BatchWorker(SimpleWorker):
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         """The next batch and its queue; None when told to stop, when idle too long, or, without a timeout, at once."""
         self._patiently(lambda: self.set_state(WorkerStatus.IDLE))
-        idle_until_s = float("inf") if max_idle_time is None else time.monotonic() + max_idle_time
+        idle_since_s = time.monotonic()
+        idle_until_s = float("inf") if max_idle_time is None else idle_since_s + max_idle_time
         while not self._stop_requested and time.monotonic() < idle_until_s:
             batch = self._patiently(lambda: self._next(wait=timeout is not None))
             if batch is not None and batch.jobs:
                 return batch, self.intake.queue
             if batch is None and timeout is None:
                 return None
+            self.attendant.idle(idle_since_s)
             if self.should_run_maintenance_tasks:
                 self._patiently(self.run_maintenance_tasks)
         return None
 
     def _next(self, wait: bool) -> Batch | None:
-        jobs = self.intake.pop(wait)
-        if not jobs:
-            return None
-        self.set_state(WorkerStatus.BUSY)
-        return self.intake.claim(jobs, self.name)
+        ids = self.intake.pop(wait)
+        return self.intake.claim(ids, self.name, partial(self.set_state, WorkerStatus.BUSY)) if ids else None
 
     def execute_job(self, job: Any, queue: Queue) -> None:
         """Run a batch, and commit what comes of its jobs as soon as it is there."""
@@ -158,8 +170,8 @@ class BatchWorker(SimpleWorker):
         with self.leases.held(batch):
             for outcomes in self._outcomes(batch.jobs):
                 ends = [_End(each, executions[each.id], outcome) for each, outcome in outcomes]
-                for each, state in self._patiently(partial(self._commit, ends), LEASE_S):
-                    self.on_end(each, state)
+                for each in self._patiently(partial(self._commit, ends), LEASE_S):
+                    self.attendant.ended(each, len(batch.jobs))
         del queue
 
     def _outcomes(self, jobs: Sequence[ServedJob]) -> Iterator[list[tuple[ServedJob, Outcome]]]:
@@ -198,7 +210,7 @@ class BatchWorker(SimpleWorker):
             self.leases.allow(float("inf"))  # Committing may wait for Redis as long as it takes.
         return outcomes
 
-    def _commit(self, ends: Sequence["_End"]) -> list[tuple[ServedJob, JobState]]:
+    def _commit(self, ends: Sequence["_End"]) -> list[ServedJob]:
         """End jobs in one transaction, each of them only while it is ours to end; those that it ended."""
         while ends:
             with self.connection.pipeline() as pipeline:
@@ -208,7 +220,7 @@ class BatchWorker(SimpleWorker):
                     pipeline.multi()
                     ended = [self._end(*each, pipeline) for each in zip(ends, standings, strict=True)]
                     pipeline.execute()
-                    return [(each.job, state) for each, state in zip(ends, ended, strict=True) if state]
+                    return [each.job for each, was_ours in zip(ends, ended, strict=True) if was_ours]
                 except WatchError:
                     continue
         return []
@@ -225,23 +237,22 @@ class BatchWorker(SimpleWorker):
             for (status, worker, cancelled), lease in zip(answers[::2], answers[1::2], strict=True)
         ]
 
-    def _end(self, end: "_End", standing: "_Standing", pipeline: Pipeline) -> JobState | None:
-        """Add the end of a job to a transaction; the state it comes into, None if it is not ours any more."""
+    def _end(self, end: "_End", standing: "_Standing", pipeline: Pipeline) -> bool:
+        """Add the end of a job to a transaction; whether it is still ours to end."""
         self.cleanup_execution(end.job, pipeline=pipeline, execution=end.execution)
         if not standing.is_ours:
             log.warning("job %s is not ours any more: its lease ran out; result dropped", end.job.id)
-            return None
+            return False
         if standing.is_cancelled or isinstance(end.outcome, JobCancelled):
             end.job.be_cancelled(pipeline)
-            return JobState.CANCELLED
-        if isinstance(end.outcome, Exception):
+        elif isinstance(end.outcome, Exception):
             details = "".join(traceback.format_exception(end.outcome))
             end.job.fail(reason_of(end.outcome), details, pipeline, end.execution)
             self.increment_failed_job_count(pipeline)
-            return JobState.FAILED
-        end.job.succeed(end.outcome, end.execution, pipeline)
-        self.increment_successful_job_count(pipeline)
-        return JobState.SUCCEEDED
+        else:
+            end.job.succeed(end.outcome, end.execution, pipeline)
+            self.increment_successful_job_count(pipeline)
+        return True
 
     def _patiently(self, work: Callable[[], Any], when_told_to_stop_s: float = 0.0) -> Any:
         """What `work` returns, tried again while Redis is away.

@@ -8,6 +8,7 @@ import hashlib
 import json
 import socket
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,6 +43,7 @@ IMAGES_FIELD = "images"
 CANCEL_FIELD = "cancel_requested"
 PROGRESS_FIELD = "progress"
 PREVIEW_FIELD = "preview_wanted"
+TRACE_FIELD = "traceparent"
 
 
 class Kind(StrEnum):
@@ -278,6 +280,12 @@ def queue_key(name: str) -> str:
     return f"rq:queue:{name}"
 
 
+def queue_parts(name: str) -> tuple[str, str]:
+    """The kind and the model of a queue's name."""
+    _, kind, model = name.split(":", 2)
+    return kind, model
+
+
 def job_key(job_id: str) -> str:
     """RQ's hash of a job."""
     return f"rq:job:{job_id}"
@@ -318,6 +326,7 @@ def pace_key(kind: Kind, model: str) -> str:
     return f"tarflow:pace:{kind}:{model}"
 
 
+@lru_cache(maxsize=1024)
 def canonical_digest(request: Request) -> str:
     """SHA-256 over the request, model digest included: equal requests on equal weights have equal answers."""
     canonical = json.dumps(request.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from model.pixels import to_pixels
 from worker.batch_worker import Outcome
-from worker.contract import GenerateRequest, GenerateResult, JobState, Kind, ScoreRequest, input_key, pace_key
+from worker.contract import GenerateRequest, GenerateResult, Kind, ScoreRequest, input_key, pace_key
 from worker.engine import Engine, Pictures
 from worker.errors import JobError, NonFiniteSample
 from worker.images import encode_pictures, encode_preview
@@ -30,6 +30,7 @@ from worker.picture_store import store_pictures
 from worker.served_job import ServedJob
 
 PACE_WEIGHT = 0.2
+OUTCOMES = ("succeeded", "failed", "cancelled")
 
 log = logging.getLogger(__name__)
 Wanted = TypeVar("Wanted", GenerateRequest, ScoreRequest)
@@ -45,15 +46,18 @@ class Handlers:
     metrics: WorkerMetrics
     result_ttl_s: int
 
+    def __post_init__(self) -> None:
+        """Start at 0 what may be counted: a rate misses the step from nothing to 1."""
+        self._count("images", 0)
+        self._count("non_finite", 0)
+        for outcome in OUTCOMES:
+            self._count("jobs", 0, outcome)
+
     def __call__(self, jobs: Sequence[ServedJob]) -> Sequence[Outcome]:
         """Do jobs in one batch; a payload is a request's JSON, a result its answer's."""
         self._observe_waits(jobs)
         work = self._generate if self.kind is Kind.GENERATE else self._score
         return work(jobs)
-
-    def count_end(self, _job: ServedJob, state: JobState) -> None:
-        """Count a job that has ended."""
-        self._count("jobs", 1, state)
 
     def _generate(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
         def make(requests: list[GenerateRequest], able: list[ServedJob]) -> list[Outcome]:

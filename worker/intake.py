@@ -5,7 +5,7 @@ somebody looks after. Knows nothing of what jobs do.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,8 +69,8 @@ class Intake:
         """The queue's Redis."""
         return self.queue.connection
 
-    def pop(self, wait: bool) -> list[ServedJob]:
-        """Jobs moved to the intermediate list, the first of them waited for up to a second; empty if there is none."""
+    def pop(self, wait: bool) -> list[str]:
+        """Ids of jobs moved to the intermediate list, the first of them waited for up to a second; perhaps none."""
         source, target = self.queue.key, self.queue.intermediate_queue_key
         if wait:
             first = self.connection.blmove(source, target, LONGEST_BLOCK_S)
@@ -83,64 +83,64 @@ class Intake:
             left, *more = self._drain(ids)
             ids += [as_text(each) for each in more]
             if left <= 0 or time.monotonic() >= deadline_s:
-                return self._together(ids)
+                return ids
             time.sleep(POLL_S)
 
-    def claim(self, jobs: Sequence[ServedJob], worker_name: str) -> Batch:
-        """Start those of the popped jobs that are still queued; the others were cancelled meanwhile."""
+    def claim(
+        self, ids: Sequence[str], worker_name: str, tell_busy: Callable[[Pipeline], None] = lambda _pipeline: None
+    ) -> Batch:  # fmt: skip
+        """Start those of the popped jobs that are still queued and may share a batch, in one transaction.
+
+        The others were cancelled or have expired meanwhile, or go back to the front, in order.
+        """
         while True:
             with self.connection.pipeline() as pipeline:
                 try:
-                    return self._claim(pipeline, jobs, worker_name)
+                    pipeline.watch(*(job_key(each) for each in ids))
+                    found = ServedJob.fetch_many(ids, connection=self.connection, serializer="json")
+                    together, apart = _sorted_out([job for job in found if isinstance(job, ServedJob)])
+                    pipeline.multi()
+                    tell_busy(pipeline)
+                    executions = [self._start(job, worker_name, pipeline) for job in together]
+                    self._let_go(ids, apart, pipeline)
+                    pipeline.execute()
+                    return Batch(tuple(together), tuple(executions))
                 except WatchError:
                     continue
 
-    def _claim(self, pipeline: Pipeline, jobs: Sequence[ServedJob], worker_name: str) -> Batch:
-        pipeline.watch(*(job.key for job in jobs))
-        with self.connection.pipeline(transaction=False) as reads:
-            for job in jobs:
-                reads.hget(job.key, "status")
-            statuses = reads.execute()
-        queued = [job for job, status in zip(jobs, statuses, strict=True) if status == JobStatus.QUEUED.encode()]
-        pipeline.multi()
-        executions = []
-        for job in jobs:
-            pipeline.lrem(self.queue.intermediate_queue_key, 1, job.id)
-        for job in queued:
-            executions.append(Execution.create(job, LEASE_S, pipeline=pipeline, worker_name=worker_name))
-            job.prepare_for_execution(worker_name, pipeline=pipeline)
-            pipeline.hdel(job.key, PROGRESS_FIELD)
-            # Longer than it may run, so that it cannot vanish; not for ever, should nobody end it.
-            pipeline.expire(job.key, int(job.timeout or 0) + (job.result_ttl or 0))
-            tell_state(pipeline, job.id, JobState.RUNNING)
-        pipeline.execute()
-        return Batch(tuple(queued), tuple(executions))
+    def _start(self, job: ServedJob, worker_name: str, pipeline: Pipeline) -> Execution:
+        execution = Execution.create(job, LEASE_S, pipeline=pipeline, worker_name=worker_name)
+        job.prepare_for_execution(worker_name, pipeline=pipeline)
+        pipeline.hdel(job.key, PROGRESS_FIELD)
+        # Longer than it may run, so that it cannot vanish; not for ever, should nobody end it.
+        pipeline.expire(job.key, int(job.timeout or 0) + (job.result_ttl or 0))
+        tell_state(pipeline, job.id, JobState.RUNNING)
+        return execution
 
-    def _together(self, ids: list[str]) -> list[ServedJob]:
-        """The popped jobs that may share a batch; the others go back to the front, in order.
-
-        A job that has cost a worker its life runs alone, so that it takes no neighbours along.
-        """
-        found = ServedJob.fetch_many(ids, connection=self.connection, serializer="json")
-        for job_id, job in zip(ids, found, strict=True):
-            if job is None:  # It has expired.
-                self.connection.lrem(self.queue.intermediate_queue_key, 1, job_id)
-        jobs = [job for job in found if isinstance(job, ServedJob)]
-        alone = bool(jobs) and _is_suspect(jobs[0])
-        together = jobs[:1] if alone else [job for job in jobs if not _is_suspect(job)]
-        self._put_back([job for job in jobs if job not in together])
-        return together
-
-    def _put_back(self, jobs: list[ServedJob]) -> None:
-        put_back = self.connection.register_script(PUT_BACK)
-        for job in reversed(jobs):
-            put_back(keys=[self.queue.intermediate_queue_key, self.queue.key], args=[job.id])
+    def _let_go(self, ids: Sequence[str], apart: Sequence[ServedJob], pipeline: Pipeline) -> None:
+        """Take the popped jobs off the intermediate list, those that stand apart back to the queue."""
+        lists = (self.queue.intermediate_queue_key, self.queue.key)
+        for job in reversed(apart):
+            pipeline.eval(PUT_BACK, len(lists), *lists, job.id)
+        for job_id in ids:
+            pipeline.lrem(lists[0], 1, job_id)
 
     def _drain(self, taken: list[str]) -> list[Any]:
         drain = self.connection.register_script(DRAIN)
         keys = [self.queue.key, self.queue.intermediate_queue_key]
         answer: list[Any] = drain(keys=keys, args=[self.max_images, job_key(""), IMAGES_FIELD, *taken])
         return answer
+
+
+def _sorted_out(jobs: list[ServedJob]) -> tuple[list[ServedJob], list[ServedJob]]:
+    """The queued jobs that may share a batch, and those that stand apart.
+
+    A job that has cost a worker its life runs alone, so that it takes no neighbours along.
+    """
+    queued = [job for job in jobs if job.get_status(refresh=False) is JobStatus.QUEUED]
+    alone = bool(queued) and _is_suspect(queued[0])
+    together = queued[:1] if alone else [job for job in queued if not _is_suspect(job)]
+    return together, [job for job in queued if job not in together]
 
 
 def _is_suspect(job: ServedJob) -> bool:

@@ -5,7 +5,7 @@ clock. Knows nothing of what jobs do.
 """
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from redis import Redis, WatchError
 from redis.exceptions import LockError
@@ -14,6 +14,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
 from rq.utils import as_text
 
+from worker.attendant import Attendant
 from worker.contract import CANCEL_FIELD, FailureReason, JobState, job_key
 from worker.news import tell_state
 from worker.served_job import ServedJob, as_served
@@ -38,6 +39,7 @@ class Janitor:
 
     connection: Redis
     queue: Queue
+    attendant: Attendant = field(default_factory=Attendant)
 
     def tidy(self) -> None:
         """Queue again what dead workers held; a job without attempts left fails, with the news of it."""
@@ -84,6 +86,8 @@ class Janitor:
                 else:
                     job.fail(FailureReason.ABANDONED, "its workers died", pipeline)
             pipeline.execute()
+        if job is not None and job.end is not None:
+            self.attendant.ended(job, batch_size=0)
 
     def _rescue_popped(self, now_s: float) -> None:
         popped = self.connection.lrange(self.queue.intermediate_queue_key, 0, -1)

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -37,6 +37,7 @@ class Leases:
     upkeep: Callable[[], None]
     batch: Batch | None = None
     deadline_s: float = float("inf")
+    threads: Sequence[threading.Thread] = ()
     _ended: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -56,15 +57,21 @@ class Leases:
     def renewing(self) -> Iterator[None]:
         """Renew, and watch the deadline, while the block lasts; the `upkeep` is done in passing."""
         works = (self._renew_for_ever, self._watch_for_ever)
-        threads = [threading.Thread(target=work, name=work.__name__, daemon=True) for work in works]
-        for thread in threads:
+        self.threads = [threading.Thread(target=work, name=work.__name__, daemon=True) for work in works]
+        for thread in self.threads:
             thread.start()
         try:
             yield
         finally:
             self._ended.set()
-            for thread in threads:
+            for thread in self.threads:
                 thread.join(JOIN_S)
+
+    def fault(self) -> str | None:
+        """What is wrong with the process beyond mending; None if nothing is."""
+        if any(not thread.is_alive() for thread in self.threads) and not self._ended.is_set():
+            return "a thread that keeps the leases has died"
+        return "a batch is stuck past its deadline" if time.monotonic() > self.deadline_s + GRACE_S else None
 
     def _watch_for_ever(self) -> None:
         # A thread of its own, which no Redis can hold up.

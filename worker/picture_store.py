@@ -26,12 +26,12 @@ redis.call('EXPIRE', KEYS[2], ARGV[4])
 def store_pictures(connection: Redis, pictures: Mapping[str, Mapping[str, bytes]], ttl_s: int) -> None:
     """Keep the PNGs of jobs, by their ids, whose results will be kept for `ttl_s`, and a little longer."""
     kept_s = ttl_s + OUTLIVE_JOB_S
-    hold = connection.register_script(HOLD)
     with connection.pipeline() as pipeline:
         for job_id, files in pictures.items():
             size = sum(len(content) for content in files.values())
             pipeline.hset(pictures_key(job_id), mapping=dict(files.items()))
             pipeline.expire(pictures_key(job_id), kept_s)
-            account = (f"{job_id}:{size}", kept_s, size, 2 * kept_s)
-            hold(keys=[HELD_KEY, HELD_BYTES_KEY], args=account, client=pipeline)
+            account = (f"{job_id}:{size}", str(kept_s), str(size), str(2 * kept_s))
+            # The text itself: a script that a pipeline only names costs a round trip to look whether it is known.
+            pipeline.eval(HOLD, 2, HELD_KEY, HELD_BYTES_KEY, *account)
         pipeline.execute()

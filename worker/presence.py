@@ -5,7 +5,7 @@ Owns the heartbeat thread and its keys, by Redis's clock. Knows nothing of jobs.
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from redis import Redis
@@ -28,14 +28,17 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def presence(connection: Redis, worker_name: str, kind: Kind, facts: ModelFacts) -> Iterator[None]:
-    """Announce a worker until the block ends; Redis may come and go meanwhile."""
+def presence(
+    connection: Redis, worker_name: str, kind: Kind, facts: ModelFacts, answered: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Announce a worker until the block ends; Redis may come and go meanwhile: `answered` is called when it answers."""
     ended = threading.Event()
 
     def beat() -> None:
         while True:
             try:
                 announce(connection, worker_name, kind, facts)
+                answered()
             except RedisError as error:
                 log.warning("sign of life not written, trying again: %s", error)
             if ended.wait(BEAT_S):

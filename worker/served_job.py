@@ -13,7 +13,7 @@ from rq.job import Job, JobStatus
 from rq.timeouts import JobTimeoutException
 from rq.utils import now, utcformat
 
-from worker.contract import ENDED_EVENTS_TTL_S, FailureReason, JobState, events_key, input_key
+from worker.contract import ENDED_EVENTS_TTL_S, TRACE_FIELD, FailureReason, JobState, events_key, input_key
 from worker.errors import JobError, JobRefused
 from worker.lease_registry import LeaseRegistry
 from worker.news import tell_state
@@ -21,9 +21,38 @@ from worker.news import tell_state
 # Of a job that says nothing; ours all do.
 DEFAULT_RESULT_TTL_S = 3600
 
+ENDS: Mapping[JobStatus, JobState] = {
+    JobStatus.FINISHED: JobState.SUCCEEDED,
+    JobStatus.FAILED: JobState.FAILED,
+    JobStatus.CANCELED: JobState.CANCELLED,
+}
+
 
 class ServedJob(Job):
-    """RQ would import any dotted path that Redis names; our workers run what they allow, and nothing by name."""
+    """RQ would import any dotted path that Redis names; our workers run what they allow, and nothing by name.
+
+    Attributes:
+        traceparent: The trace it is part of, as the service queued it; None if it said nothing.
+    """
+
+    traceparent: str | None = None
+
+    def restore(self, raw_data: Any) -> None:
+        """Take the fields of its hash, ours too."""
+        super().restore(raw_data)
+        found = raw_data.get(TRACE_FIELD.encode())
+        self.traceparent = None if found is None else found.decode(errors="replace")
+
+    @property
+    def end(self) -> JobState | None:
+        """How this process ended it; None unless it did."""
+        return ENDS.get(self.get_status(refresh=False))
+
+    @property
+    def failure_reason(self) -> str | None:
+        """Why it failed; None unless it did."""
+        reason: str | None = self.get_meta(refresh=False).get("failure_reason")
+        return reason if self.end is JobState.FAILED else None
 
     def check(self, allowed: str) -> None:
         """Raise JobRefused unless the job names the function `allowed`, and neither an instance nor a callback."""

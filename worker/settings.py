@@ -8,15 +8,17 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from telemetry.log_lines import LogFormat
 from worker.contract import Kind
 
 
 class WorkerSettings(BaseSettings):
     """Settings of `tarflow worker`."""
 
-    model_config = SettingsConfigDict(env_prefix="TARFLOW_", frozen=True)
+    # What was given is not repeated in an error: it may be a secret.
+    model_config = SettingsConfigDict(env_prefix="TARFLOW_", frozen=True, hide_input_in_errors=True)
 
-    redis_url: Annotated[str, Field(description="Redis to work for")] = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[str, Field(description="Redis to work for", repr=False)] = "redis://127.0.0.1:6379/0"
     kind: Annotated[Kind, Field(description="generate or score")] = Kind.GENERATE
     models: Annotated[
         str, NoDecode, Field(description="checkpoint names or paths, comma-separated; the first is served")
@@ -28,4 +30,8 @@ class WorkerSettings(BaseSettings):
     ] = 0
     threads: Annotated[int, Field(ge=0, description="CPU threads that share a batch of pictures; 0 = one a core")] = 0
     result_ttl_s: Annotated[int, Field(ge=1, description="seconds a result is kept")] = 3600
-    metrics_port: Annotated[int, Field(ge=0, le=65535, description="port of the worker's metrics; 0 = none")] = 9100
+    metrics_port: Annotated[
+        int, Field(ge=0, le=65535, description="port of the worker's metrics and probes; 0 = none")
+    ] = 9100
+    metrics_host: Annotated[str, Field(min_length=1, description="address of that port")] = "127.0.0.1"
+    log_format: Annotated[LogFormat, Field(description="text or json")] = "text"

@@ -98,11 +98,11 @@ class Launcher:
             stop(process, STOP_TIMEOUT_S)
 
     @contextmanager
-    def serving(self, *options: str) -> Iterator[Site]:
-        """`tarflow serve` from its first sign of readiness on."""
+    def serving(self, *options: str, **settings: str) -> Iterator[Site]:
+        """`tarflow serve` with settings (without their prefix) from its first sign of readiness on."""
         port, metrics_port = str(free_port()), str(free_port())
         with (
-            self.running("serve", "--port", port, "--metrics-port", metrics_port, *options) as program,
+            self.running("serve", "--port", port, "--metrics-port", metrics_port, *options, **settings) as program,
             client(int(port)) as http,
         ):
             program.await_words("tarflow: ready")

@@ -187,9 +187,16 @@ def test_workers_replaced_in_turn_under_load_cost_their_clients_nothing(scene: S
 
 def test_clients_that_wait_while_all_is_replaced_get_their_pictures_by_their_keys(scene: Scene) -> None:
     workers = [scene.worker() for _ in range(2)]
-    api, keys = scene.api(), count()
+    api, keys, ended = scene.api(), count(), Event()
     with at_once(scene) as (pool, callers):
-        calls = [pool.submit(callers.insist, f"key-{next(keys)}") for _ in range(10 * CLIENTS)]
+
+        def ask_on() -> list[httpx.Response]:
+            answers = [callers.insist(f"key-{next(keys)}")]
+            while not ended.is_set():
+                answers.append(callers.insist(f"key-{next(keys)}"))
+            return answers
+
+        calls = [pool.submit(ask_on) for _ in range(CLIENTS)]
         for worker in workers:
             until(lambda: scene.running(scene.jobs()))
             api.terminate()
@@ -198,8 +205,9 @@ def test_clients_that_wait_while_all_is_replaced_get_their_pictures_by_their_key
             assert worker.wait(STOP_TIMEOUT_S) == 0
             scene.worker()
             api = scene.api()
-        answers = [call.result(IN_TIME_S) for call in calls]
+        ended.set()
+        answers = [answer for call in calls for answer in call.result(IN_TIME_S)]
     assert [answer.content for answer in answers] == [picture(int(answer.headers["X-Seed"])) for answer in answers]
     jobs = [answer.headers["X-Job-Id"] for answer in answers]
-    assert scene.await_end(jobs) == {JobState.SUCCEEDED: 10 * CLIENTS}
+    assert scene.await_end(jobs) == {JobState.SUCCEEDED: len(jobs)}
     assert scene.runs() == dict.fromkeys(jobs, 1)

@@ -15,6 +15,7 @@ from redis import Redis
 from rq.job import Job
 
 from tests.service.image_files import encoded, plain
+from worker.attendant import Duty
 from worker.batch_worker import BatchWorker, Outcome
 from worker.contract import (
     ClassScore,
@@ -31,6 +32,8 @@ from worker.contract import (
     pictures_key,
     workers_key,
 )
+from worker.job_log import JobLog
+from worker.metrics import WorkerMetrics
 from worker.served_job import ServedJob
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -78,7 +81,8 @@ class StandIn:
 
     def work(self, kind: Kind, jobs: int = 1) -> None:
         """Wait for jobs of a kind and do them."""
-        worker = _InThisThread(self.connection, kind, self.facts.name, self, max_images=1, window_s=0)
+        duty = Duty(WorkerMetrics(), JobLog(), look=lambda _since_s: None)
+        worker = _InThisThread(self.connection, kind, self.facts.name, self, 1, 0, duty)
         worker.work(max_jobs=jobs, max_idle_time=LONGEST_IDLE_S, logging_level="CRITICAL")
 
     def work_while(self, kind: Kind, post: Callable[[], httpx.Response]) -> httpx.Response:

@@ -1,5 +1,7 @@
 """Owns the laws of the service's settings: what the environment may say, and what is refused."""
 
+from collections.abc import Callable
+
 import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
@@ -31,6 +33,20 @@ NONSENSE = [
     ("max_upload_bytes", "0"),
     ("max_upload_bytes", "32MB"),
     ("max_image_pixels", "0"),
+    ("upload_s", "0"),
+    ("upload_s", "inf"),
+    ("api_keys", "ada"),
+    ("api_keys", f"ada:{'0' * 64},"),
+    ("allow_anonymous", "perhaps"),
+    ("rate_limit", "60"),
+    ("rate_limit", "0/minute"),
+    ("rate_limit", "60/fortnight"),
+    ("rate_limit", "60/minute;1/second"),
+    ("metrics", ""),
+    ("docs", "maybe"),
+    ("log_format", "xml"),
+    ("processes", "0"),
+    ("processes", "65"),
 ]
 
 
@@ -61,6 +77,14 @@ def test_every_field_has_a_default_that_is_allowed(field: str) -> None:
         ("result_ttl_s", "1", 1),
         ("max_queued", "64", 64),
         ("max_held_bytes", "1", 1),
+        ("upload_s", "0.5", 0.5),
+        ("api_keys", f"ada:{'0' * 64}", f"ada:{'0' * 64}"),
+        ("allow_anonymous", "true", True),
+        ("rate_limit", "60/minute", "60/minute"),
+        ("metrics", "false", False),
+        ("docs", "0", False),
+        ("log_format", "json", "json"),
+        ("processes", "2", 2),
     ],
 )
 def test_a_field_is_what_its_variable_says(
@@ -92,6 +116,19 @@ def test_the_command_line_refuses_nonsense_in_one_line_that_names_the_variable(
 
 def test_every_field_but_the_host_has_bounds() -> None:
     assert {field for field, _ in NONSENSE} == set(ServiceSettings.model_fields) - {"host"}
+
+
+@pytest.mark.parametrize("show", [repr, str])
+def test_settings_show_no_secret(show: Callable[[object], str]) -> None:
+    settings = ServiceSettings(redis_url="redis://it:opensesame@redis/0", api_keys=f"ada:{'0' * 64}")
+    assert not [secret for secret in ("opensesame", "0" * 64) if secret in show(settings)]
+
+
+@pytest.mark.parametrize("more", [{"redis_url": "http://it:opensesame@redis"}, {"api_keys": "ada:opensesame"}])
+def test_what_is_refused_is_not_repeated(more: dict[str, str]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ServiceSettings(**more)  # type: ignore[arg-type]
+    assert "opensesame" not in str(caught.value)
 
 
 def test_settings_cannot_be_changed() -> None:

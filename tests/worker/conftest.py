@@ -17,10 +17,13 @@ from rq.job import Job
 from model import TarFlow, TarFlowConfig, save
 from model.card import Card, SamplingDefaults
 from service.embedded_redis import embedded_redis
+from worker.attendant import Duty
 from worker.batch_worker import BatchHandler, BatchWorker, Outcome
 from worker.contract import GenerateRequest, Kind
 from worker.engine import Engine, Pictures
 from worker.handlers import Handlers
+from worker.job_log import JobLog
+from worker.metrics import WorkerMetrics
 from worker.served_job import ServedJob
 
 OUTPUT_STD = 0.02  # small log-scales: samples stay finite and mostly inside [-1, 1]
@@ -116,8 +119,9 @@ def work(connection: Redis) -> Iterator[QueueWork]:
         handler: JobHandler | Handlers, kind: Kind = Kind.GENERATE, max_images: int = 1, batches: bool = False
     ) -> BatchWorker:
         together: Any = handler if batches or isinstance(handler, Handlers) else one_by_one(handler)
-        told = {"on_end": handler.count_end} if isinstance(handler, Handlers) else {}
-        worker = BatchWorker(connection, kind, "tiny", together, max_images, window_s=0, **told)
+        metrics = handler.metrics if isinstance(handler, Handlers) else WorkerMetrics()
+        duty = Duty(metrics, JobLog(), look=lambda _since_s: None)
+        worker = BatchWorker(connection, kind, "tiny", together, max_images, window_s=0, attendant=duty)
         worker.work(burst=True, logging_level="CRITICAL")
         return worker
 

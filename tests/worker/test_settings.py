@@ -11,7 +11,15 @@ from worker.settings import WorkerSettings
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("kind", "paint"), ("result_ttl_s", 0), ("metrics_port", -1), ("metrics_port", 65536), ("metrics_port", "x")],
+    [
+        ("kind", "paint"),
+        ("result_ttl_s", 0),
+        ("metrics_port", -1),
+        ("metrics_port", 65536),
+        ("metrics_port", "x"),
+        ("metrics_host", ""),
+        ("log_format", "xml"),
+    ],
 )
 def test_a_setting_out_of_bounds_is_refused_by_name(field: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=field):
@@ -28,6 +36,10 @@ def test_the_environment_is_read_under_one_prefix(monkeypatch: pytest.MonkeyPatc
 def test_an_argument_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TARFLOW_KIND", "score")
     assert WorkerSettings(kind=Kind.GENERATE).kind is Kind.GENERATE
+
+
+def test_settings_show_no_password() -> None:
+    assert "opensesame" not in repr(WorkerSettings(redis_url="redis://it:opensesame@redis/0"))
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -1,0 +1,137 @@
+"""Owns the laws of the rate limit: who is one client, what counts, and what is told."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis
+
+from service.api_keys import new_key
+from service.app import create_app
+from service.rate_limit import client_of as client_name_of
+from service.settings import ServiceSettings
+from tests.service.conftest import client_of
+from tests.service.problem_answers import problem_of, retry_after_s
+from tests.service.stand_in import FACTS
+
+MOST = 3
+AT_ONCE = {"Prefer": "respond-async"}
+ADA, ADA_KEY = new_key("ada")
+BOB, BOB_KEY = new_key("bob")
+POLICY = re.compile(r'"work";q=3;w=3600')
+LEFT = re.compile(r'"work";r=(\d+);t=(\d+)')
+
+
+@pytest.fixture(scope="module")
+def bounded_api(redis_url: str) -> Iterator[httpx.Client]:
+    """A client of an app that lets a client ask for work a few times an hour."""
+    settings = ServiceSettings(redis_url=redis_url, models=FACTS.name, rate_limit=f"{MOST}/hour")
+    with client_of(create_app(settings)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def keyed_api(redis_url: str) -> Iterator[httpx.Client]:
+    """The same, for clients with keys."""
+    entries = f"{ADA_KEY.entry},{BOB_KEY.entry}"
+    settings = ServiceSettings(redis_url=redis_url, models=FACTS.name, rate_limit=f"{MOST}/hour", api_keys=entries)
+    with client_of(create_app(settings)) as client:
+        yield client
+
+
+pytestmark = pytest.mark.usefixtures("stand_in")
+
+
+def left(answer: httpx.Response) -> int:
+    """How many requests a client is told that it has left."""
+    assert POLICY.fullmatch(answer.headers["RateLimit-Policy"])
+    found = LEFT.fullmatch(answer.headers["RateLimit"])
+    assert found is not None
+    assert 1 <= int(found[2]) <= 3600
+    return int(found[1])
+
+
+def post(api: httpx.Client, path: str = "/generate", **headers: str) -> httpx.Response:
+    """Ask for work, and do not wait for it."""
+    return api.post(path, headers=AT_ONCE | headers)
+
+
+def test_work_within_the_bound_is_accepted_and_told_what_is_left(bounded_api: httpx.Client) -> None:
+    answers = [post(bounded_api) for _ in range(MOST)]
+    assert [(answer.status_code, left(answer)) for answer in answers] == [(202, 2), (202, 1), (202, 0)]
+
+
+def test_work_beyond_the_bound_is_refused_until_later(bounded_api: httpx.Client) -> None:
+    for _ in range(MOST):
+        post(bounded_api)
+    answer = post(bounded_api)
+    assert problem_of(answer, 429)["type"] == "urn:tarflow:problem:rate-limited"
+    assert retry_after_s(answer) <= 3600
+    assert left(answer) == 0
+
+
+def test_what_is_refused_is_not_queued(bounded_api: httpx.Client, redis: Redis) -> None:
+    for _ in range(MOST + 2):
+        post(bounded_api)
+    assert redis.llen("rq:queue:tarflow:generate:digits") == MOST
+
+
+def test_both_kinds_of_work_count_together(bounded_api: httpx.Client) -> None:
+    assert left(post(bounded_api)) == 2
+    assert left(post(bounded_api, "/score")) == 1
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/models", f"/jobs/{'0' * 32}", "/generate"])
+def test_nothing_else_counts(path: str, bounded_api: httpx.Client) -> None:
+    assert "RateLimit" not in bounded_api.get(path).headers
+    assert left(post(bounded_api)) == MOST - 1
+
+
+def test_work_refused_by_the_rate_is_counted_by_its_reason(bounded_api: httpx.Client) -> None:
+    for _ in range(MOST + 1):
+        post(bounded_api)
+    assert 'tarflow_rejected_total{reason="RateLimited"}' in bounded_api.get("/metrics").text
+
+
+def test_each_key_has_a_bound_of_its_own(keyed_api: httpx.Client) -> None:
+    for _ in range(MOST):
+        post(keyed_api, Authorization=f"Bearer {ADA}")
+    assert post(keyed_api, Authorization=f"Bearer {ADA}").status_code == 429
+    assert post(keyed_api, Authorization=f"Bearer {BOB}").status_code == 202
+
+
+def test_who_is_not_let_in_uses_up_nobodys_share(keyed_api: httpx.Client) -> None:
+    for _ in range(MOST + 1):
+        problem_of(post(keyed_api), 401)
+    assert left(post(keyed_api, Authorization=f"Bearer {ADA}")) == MOST - 1
+
+
+def test_without_redis_the_queue_is_unavailable(tmp_path: Any) -> None:
+    settings = ServiceSettings(redis_url=f"unix://{tmp_path}/none", models=FACTS.name, rate_limit="3/hour")
+    with client_of(create_app(settings)) as api:
+        answer = post(api)
+    assert problem_of(answer, 503)["type"] == "urn:tarflow:problem:queue-unavailable"
+    assert retry_after_s(answer)
+
+
+def test_without_a_bound_nothing_is_told_of_one(api: httpx.Client) -> None:
+    assert not {"RateLimit", "RateLimit-Policy"} & set(post(api).headers)
+
+
+@pytest.mark.parametrize(
+    ("scope", "name"),
+    [
+        ({"state": {"client_name": "ada"}, "client": ("192.0.2.1", 1)}, "key:ada"),
+        ({"client": ("192.0.2.1", 1)}, "address:192.0.2.1"),
+        ({"client": ("2001:db8::1", 1)}, "address:2001:db8::/64"),
+        ({"client": ("2001:db8::ffff", 1)}, "address:2001:db8::/64"),
+        ({"client": ("fe80::1%eth0", 1)}, "address:fe80::/64"),
+        ({"client": None}, "address:unknown"),
+        ({"client": ("", 0)}, "address:unknown"),
+        ({"client": ("key:ada", 0)}, "address:unknown"),
+    ],
+)
+def test_a_client_is_the_owner_of_a_key_or_else_an_address(scope: dict[str, Any], name: str) -> None:
+    assert client_name_of(scope) == name
