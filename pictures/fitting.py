@@ -13,6 +13,8 @@ from typing import BinaryIO
 from PIL import Image, ImageOps
 
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+TRANSPARENT_MODES = ("RGBA", "LA")
+UNRESIZABLE_MODES = {"P": "RGB", "1": "L"}
 # What Pillow's readers raise on a damaged file, by its own list; RuntimeError is AVIF's.
 DAMAGED = (OSError, ValueError, SyntaxError, IndexError, TypeError, KeyError, EOFError, RuntimeError, struct.error)
 
@@ -77,7 +79,10 @@ def decode(
         if max_pixels is not None and width * height > max_pixels:
             raise TooManyPixels(f"it has {width} x {height}")
         try:
-            return ImageOps.exif_transpose(image)
+            image.load()
+            # In place: a copy of a large image is large.
+            ImageOps.exif_transpose(image, in_place=True)
+            return image
         except (*DAMAGED, Image.DecompressionBombError) as error:
             raise DamagedImage(image.format, error) from error
 
@@ -87,15 +92,23 @@ def fit(image: Image.Image, shape: Shape) -> bytes:
 
     Transparent parts show a black ground; 16-bit values keep their upper 8 bits.
     """
-    square = ImageOps.fit(_convert(image, shape.mode), (shape.side, shape.side), Image.Resampling.LANCZOS)
-    return b"".join(band.tobytes() for band in square.split())
+    square = ImageOps.fit(_resizable(image), (shape.side, shape.side), Image.Resampling.LANCZOS)
+    return b"".join(band.tobytes() for band in _shown(square, shape.mode).split())
 
 
-def _convert(image: Image.Image, mode: str) -> Image.Image:
-    """The image in `mode`, without what Pillow would clip or leave behind transparency."""
+def _resizable(image: Image.Image) -> Image.Image:
+    """The image with its transparency as a channel and no palette, and as it is where it can be: it may be large."""
     if image.mode in SIXTEEN_BIT_MODES:
-        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+        return image if image.mode == "I" else image.convert("I")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    return image.convert(mode)
+        return image if image.mode in TRANSPARENT_MODES else image.convert("RGBA")
+    return image.convert(UNRESIZABLE_MODES[image.mode]) if image.mode in UNRESIZABLE_MODES else image
+
+
+def _shown(square: Image.Image, mode: str) -> Image.Image:
+    """The image in `mode`, without what Pillow would clip or leave behind transparency."""
+    if square.mode == "I":
+        square = square.point(lambda value: value * (1 / 256)).convert("L")
+    if square.mode in TRANSPARENT_MODES:
+        square = Image.alpha_composite(Image.new("RGBA", square.size, (0, 0, 0, 255)), square.convert("RGBA"))
+    return square.convert(mode)

@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.metrics import METHODS, route_template
+from service.metrics import CLIENT_GONE, METHODS, route_template
 from telemetry.log_lines import log_fields
 from telemetry.spans import Spans
 from telemetry.traces import CURRENT, Trace
@@ -74,9 +74,9 @@ class AccessLog:
 
 @dataclass
 class _Answer:
-    """What is known of an answer once it has begun; a connection that broke before counts as a fault."""
+    """What is known of an answer once it has begun; a client that hung up before has none."""
 
-    status: int = SERVER_FAULT
+    status: int = CLIENT_GONE
     job_id: str | None = None
     model: str | None = None
 

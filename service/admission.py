@@ -32,19 +32,19 @@ local function wanted(id)
   return status and status ~= 'canceled' and status ~= 'stopped' and
     (status ~= 'started' or redis.call('HEXISTS', ARGV[8] .. id, ARGV[10]) == 0)
 end
-local function answer(verdict, id)
+local function answer(verdict, id, again)
   if ARGV[7] == '1' then
     redis.call('HSET', KEYS[5], 'job', id, 'digest', ARGV[6])
     redis.call('EXPIRE', KEYS[5], ARGV[5])
   end
-  redis.call('INCR', ARGV[11] .. id)
+  if not (again and tonumber(redis.call('GET', ARGV[11] .. id) or 0) > 0) then redis.call('INCR', ARGV[11] .. id) end
   redis.call('EXPIRE', ARGV[11] .. id, ARGV[5])
   return {verdict, id}
 end
 if ARGV[7] == '1' and redis.call('EXISTS', KEYS[5]) == 1 then
   local known = redis.call('HMGET', KEYS[5], 'job', 'digest')
   if known[2] ~= ARGV[6] then return {'conflict', known[1]} end
-  if wanted(known[1]) then return answer('known', known[1]) end
+  if wanted(known[1]) then return answer('known', known[1], true) end
 end
 local same = redis.call('GET', KEYS[4])
 if same and wanted(same) and redis.call('HGET', ARGV[8] .. same, 'status') ~= 'failed' then
@@ -120,8 +120,8 @@ class Admission:
 
         Unless the same request is there already, is on its way, or there is no room.
         A job that was cancelled is no answer: the same request is queued anew. So is one that failed, but not
-        under the idempotency key that it failed under. Whoever is let in is counted as one who waits for the
-        job, until `Cancellation.leave`.
+        under the idempotency key that it failed under. Whoever is let in is counted as one who wants the job, once
+        for all tries under one key, until `Cancellation.leave`.
         """
         keys = [
             job_key(job_id),

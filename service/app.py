@@ -6,6 +6,7 @@ Owns which part gets which; every part is made here and nowhere else. Importing 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.security import HTTPBearer
@@ -49,6 +50,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         models=Models(clients.loop, settings.model_names),
         completions=Completions(clients.loop),
         metrics=ServiceMetrics(clients.blocking, settings.model_names),
+        decoding=CapacityLimiter(1),
     )
     app = FastAPI(
         title=TITLE,

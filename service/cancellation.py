@@ -1,6 +1,6 @@
 """The end of a job before its time.
 
-Owns the two scripts: one for who says so, one for who hangs up. Knows nothing of HTTP.
+Owns the script for who wants a job no longer: the last of them ends it. Knows nothing of HTTP.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ from worker.contract import (
 
 # KEYS: job, its queue, the stream of news, waiters, the job's events, its pixels.
 # ARGV: job id, field, now, seconds kept, length and TTL of the news, TTL of the events of an ended job.
-CANCEL = """
+LEAVE = """
+if redis.call('EXISTS', KEYS[4]) == 1 and redis.call('DECR', KEYS[4]) > 0 then return 'awaited' end
 local status = redis.call('HGET', KEYS[1], 'status')
 if status == 'queued' then
   redis.call('LREM', KEYS[2], 1, ARGV[1])
@@ -42,12 +43,6 @@ end
 if status == 'canceled' or status == 'stopped' then return 'cancelled' end
 return 'ended'
 """
-LEAVE = (
-    """
-if redis.call('EXISTS', KEYS[4]) == 1 and redis.call('DECR', KEYS[4]) > 0 then return 'awaited' end
-"""
-    + CANCEL
-)
 WAITERS_PREFIX = "tarflow:waiters:"
 
 
@@ -67,19 +62,12 @@ class Cancellation:
     connection: aioredis.Redis
     result_ttl_s: int
 
-    async def cancel(self, job_id: str, queue_key: str) -> Cancelled:
-        """End a queued job now; ask the worker of a running one to."""
-        return await self._run(CANCEL, job_id, queue_key)
-
     async def leave(self, job_id: str, queue_key: str) -> Cancelled:
-        """Somebody who waited hung up; if nobody else wants the job, it ends."""
-        return await self._run(LEAVE, job_id, queue_key)
-
-    async def _run(self, script: str, job_id: str, queue_key: str) -> Cancelled:
+        """Somebody said so or hung up; if nobody else wants the job, a queued one ends now, a running one soon."""
         waiters, events, pixels = WAITERS_PREFIX + job_id, events_key(job_id), input_key(job_id)
         keys = [job_key(job_id), queue_key, NEWS_STREAM, waiters, events, pixels]
         ended_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         kept = (self.result_ttl_s, NEWS_LENGTH, NEWS_TTL_S, ENDED_EVENTS_TTL_S)
         args: list[str | int] = [job_id, CANCEL_FIELD, ended_at, *kept]
-        outcome = await self.connection.register_script(script)(keys=keys, args=args)
+        outcome = await self.connection.register_script(LEAVE)(keys=keys, args=args)
         return Cancelled(outcome.decode())

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis import asyncio as aioredis
-from redis.exceptions import RedisError
 
 from worker.contract import NEWS_STREAM, JobEvent
 
@@ -69,7 +68,7 @@ class Completions:
         while True:
             try:
                 answer: Any = await self.connection.xread({NEWS_STREAM: last_id}, block=BLOCK_MS)
-            except RedisError as error:
+            except Exception as error:  # Whatever it is, those who wait must be woken.
                 if not away:
                     log.warning("waiting for Redis: %s", error)
                 away = True

@@ -5,6 +5,7 @@ Owns nothing but the bundle; its parts are made by `service.app` and passed alon
 
 from dataclasses import dataclass
 
+from anyio import CapacityLimiter
 from fastapi import Request
 
 from service.completions import Completions
@@ -25,6 +26,8 @@ class House:
     models: Models
     completions: Completions
     metrics: ServiceMetrics
+    # Of threads: a large upload takes a tenth of a gigabyte and more while it is decoded.
+    decoding: CapacityLimiter
 
 
 async def house_of(request: Request) -> House:

@@ -34,6 +34,7 @@ from worker.contract import (
     queue_key,
     queue_name,
     results_key,
+    workers_key,
 )
 
 # Seconds an image takes, until a worker has measured its own.
@@ -100,15 +101,14 @@ class JobQueue:
         if admitted.verdict is Verdict.FULL:
             raise QueueFull(
                 f"{admitted.about} images wait already, at most {self.admission.limits.max_queued} may",
-                retry_after_s=await self._seconds(kind, request.model, images, workers=1),
+                retry_after_s=await self._until_worked_off(kind, request.model, int(admitted.about)),
             )
         return admitted.about
 
     async def cancel(self, job_id: str) -> Cancelled:
-        """End a job before its time; raises as `view`."""
+        """End a job before its time, unless others want it; raises as `view`."""
         view = await self.view(job_id)
-        with redis_needed():
-            return await self.cancellation.cancel(job_id, queue_key(queue_name(view.kind, view.request.model)))
+        return await self.leave(job_id, view.request)
 
     async def want_previews(self, job_id: str) -> None:
         """Let the pictures on their way be told of too; raises as `view`."""
@@ -119,7 +119,7 @@ class JobQueue:
                 await self.connection.register_script(SET_IF_THERE)(keys=[job_key(job_id)], args=[PREVIEW_FIELD, 1])
 
     async def leave(self, job_id: str, request: Request) -> Cancelled:
-        """A client that waited hung up; if nobody else waits for the job, it ends."""
+        """A client wants its job no longer; if nobody else does, it ends."""
         with redis_needed():
             return await self.cancellation.leave(job_id, queue_key(queue_name(kind_of(request), request.model)))
 
@@ -158,6 +158,12 @@ class JobQueue:
     @cached_property
     def _look(self) -> AsyncScript:
         return self.connection.register_script(LOOK)
+
+    async def _until_worked_off(self, kind: Kind, model: str, images: int) -> int:
+        """Seconds until the images that wait now should be done, so that those who are refused do not all come back."""
+        with redis_needed():
+            workers = await self.connection.zcard(workers_key(kind, model))
+        return await self._seconds(kind, model, images, workers)
 
     async def _seconds(self, kind: Kind, model: str, images: float, workers: int) -> int:
         """Whole seconds that so many images take, by the pace of late; at least 1."""

@@ -30,6 +30,7 @@ QUEUE_LABELS = ("model", "kind")
 # Why work is turned away: the errors that answer 429 or 503.
 REASONS = tuple(error.__name__ for error, (status, _) in STATUS.items() if status in (429, 503))
 # A client may invent methods, and each would be a label for ever.
+CLIENT_GONE = 499
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -127,7 +128,8 @@ class MeasuredApp:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        status, started_s = 500, time.perf_counter()
+        # Every fault is answered further in: where nothing is, the client has hung up.
+        status, started_s = CLIENT_GONE, time.perf_counter()
 
         async def note(message: Message) -> None:
             nonlocal status

@@ -3,6 +3,7 @@
 Owns time-outs, retries and the translation of a Redis that is away. Knows nothing of jobs.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ from redis.retry import Retry
 from service.errors import RedisAway
 
 # A client waits for us while we wait for Redis: fail soon and say so.
-SOCKET_TIMEOUT_S = 5.0
-CONNECT_TIMEOUT_S = 2.0
+SOCKET_TIMEOUT_S = 3.0
+# Prometheus waits, too, and is to be told that Redis is away.
+SCRAPE_TIMEOUT_S = 1.0
+# Longer than a burst of new connections takes.
+CONNECT_TIMEOUT_S = 3.0
 MOST_CONNECTIONS = 64
-# Commands of one loop on their way to Redis; clients that wait for a job have none.
-MOST_AT_ONCE = 1024
 RETRY_AFTER_S = 5
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,22 @@ class RedisClients:
         """Clients for `url`; nothing is sent yet."""
         blocking = Redis.from_url(
             url,
+            socket_timeout=SCRAPE_TIMEOUT_S,
+            socket_connect_timeout=SCRAPE_TIMEOUT_S,
+            max_connections=MOST_CONNECTIONS,
+            retry=Retry(NoBackoff(), retries=0),
+            health_check_interval=10,
+        )
+        # Whoever finds every connection in use waits for one.
+        pool = aioredis.BlockingConnectionPool.from_url(
+            url,
+            timeout=SOCKET_TIMEOUT_S,
             socket_timeout=SOCKET_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             max_connections=MOST_CONNECTIONS,
-            retry=Retry(NoBackoff(), retries=1),
-        )
-        loop = aioredis.Redis.from_url(
-            url,
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            max_connections=MOST_AT_ONCE,
             retry=AsyncRetry(NoBackoff(), retries=1),
         )
-        return cls(blocking, loop)
+        return cls(blocking, aioredis.Redis.from_pool(pool))
 
 
 @contextmanager
@@ -61,6 +68,8 @@ def redis_needed() -> Iterator[None]:
     try:
         yield
     except (RedisConnectionError, RedisTimeoutError) as error:
+        log.warning("Redis is away: %s", error)
         raise RedisAway("the queue cannot be reached; try again", retry_after_s=RETRY_AFTER_S) from error
     except RedisError as error:
+        log.warning("Redis refuses: %s", error)
         raise RedisAway("the queue refuses work; try again", retry_after_s=RETRY_AFTER_S) from error

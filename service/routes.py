@@ -106,7 +106,7 @@ async def score(request: Request, query: Annotated[ScoreQuery, Query()], house: 
     uploads = await read_uploads(request, house.settings.max_upload_bytes)
     facts = await house.models.ready(Kind.SCORE, query.model or house.models.default)
     shape = Shape(facts.image_size, facts.in_channels)
-    fitted = await to_thread.run_sync(_fit_all, uploads, shape, house.settings.max_image_pixels)
+    fitted = await to_thread.run_sync(_fit_all, uploads, shape, house.settings.max_image_pixels, limiter=house.decoding)
     work = query.request(facts, tuple(each.facts for each in fitted))
     return await _run(request, house, work, wish, b"".join(each.pixels for each in fitted))
 
@@ -132,12 +132,15 @@ async def result(
 
 @router.delete("/jobs/{job_id}", responses=CANCEL_RESPONSES, tags=["jobs"])
 async def cancel(job_id: str, house: TheHouse) -> JSONResponse:
-    """End a job: a queued one at once, a running one after its flow block (202); what has ended stays (409)."""
+    """End a job, a queued one at once, a running one after its flow block (202); what has ended stays (409).
+
+    While others wait for the same job it goes on (202).
+    """
     outcome = await house.queue.cancel(job_id)
     view = await house.queue.view(job_id)
     if outcome is Cancelled.ENDED:
         raise JobEnded(f"job {job_id} has {view.state} already")
-    return JSONResponse(await job_body(house, view), 202 if outcome is Cancelled.REQUESTED else 200)
+    return JSONResponse(await job_body(house, view), 200 if outcome is Cancelled.CANCELLED else 202)
 
 
 async def known_job(job_id: str, house: TheHouse) -> str:

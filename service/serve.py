@@ -71,12 +71,15 @@ def check_port(host: str, port: int) -> None:
 
 def _announce(settings: ServiceSettings) -> None:
     """Say when the first picture can be asked for, and how."""
-    url = f"http://{settings.host}:{settings.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    url = f"http://{host}:{settings.port}"
+    key = ' -H "Authorization: Bearer KEY"' if settings.api_keys else ""
+    pages = f" (documentation: {url}/docs)" if settings.docs else ""
     print(f"tarflow: loading {', '.join(settings.model_names)} ...", file=sys.stderr, flush=True)
     asyncio.run(_until_all_live(Models(RedisClients.connect(settings.redis_url).loop, settings.model_names)))
     print(
-        f"tarflow: ready at {url} (documentation: {url}/docs). Try\n"
-        f'  curl -X POST "{url}/generate?class=7&guidance=2.0" -o seven.png\n'
+        f"tarflow: ready at {url}{pages}. Try\n"
+        f'  curl -X POST "{url}/generate?class=7&guidance=2.0"{key} -o seven.png\n'
         "Ctrl-C stops everything.",
         file=sys.stderr,
         flush=True,

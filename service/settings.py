@@ -42,7 +42,7 @@ class ServiceSettings(BaseSettings):
     job_timeout_s: Annotated[int, Field(ge=1, description="seconds a job may run")] = 180
     result_ttl_s: Annotated[int, Field(ge=1, description="seconds a job and its result are kept")] = 3600
     max_queued: Annotated[int, Field(ge=64, description="images waiting in a queue; beyond it 429")] = 256
-    max_held_bytes: Annotated[int, Field(ge=1, description="bytes of pictures kept for all jobs; beyond it 429")] = (
+    max_held_bytes: Annotated[int, Field(ge=1, description="bytes that results and their jobs take; beyond it 429")] = (
         2**29
     )
     max_upload_bytes: Annotated[int, Field(ge=1, description="bytes of a request's body")] = 32 * 2**20

@@ -26,7 +26,7 @@ from worker.images import encode_pictures, encode_preview
 from worker.metrics import WorkerMetrics
 from worker.observer import Observer
 from worker.painter import Passage
-from worker.picture_store import store_pictures
+from worker.picture_store import count_results, store_pictures
 from worker.served_job import ServedJob
 
 PACE_WEIGHT = 0.2
@@ -98,11 +98,10 @@ class Handlers:
             there = [index for index, each in enumerate(pixels) if isinstance(each, Tensor)]
             found = [(requests[index], each) for index, each in enumerate(pixels) if isinstance(each, Tensor)]
             results = self._timed(sum(len(each) for _, each in found), lambda: self.engine.score_all(found))
-            scored = dict(zip(there, results, strict=True))
-            return [
-                scored[index].model_dump(mode="json") if isinstance(each, Tensor) else each
-                for index, each in enumerate(pixels)
-            ]
+            scored = {index: each.model_dump(mode="json") for index, each in zip(there, results, strict=True)}
+            kept = {able[index].id: result for index, result in scored.items()}
+            count_results(self.connection, kept, self.result_ttl_s)
+            return [scored[index] if isinstance(each, Tensor) else each for index, each in enumerate(pixels)]
 
         return self._with_requests(jobs, ScoreRequest, score)
 

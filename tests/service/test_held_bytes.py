@@ -9,7 +9,7 @@ from service.errors import QueueFull
 from tests.blocking_queue import Blocking
 from tests.service.submissions import MAX_HELD_BYTES, RESULT_TTL_S, job_queue, submit
 from worker.contract import HELD_BYTES_KEY, HELD_KEY, pictures_key
-from worker.picture_store import store_pictures
+from worker.picture_store import JOB_BYTES, count_results, store_pictures
 
 NO_ROOM = "^the results that are kept take all the room there is$"
 
@@ -33,13 +33,18 @@ def held_bytes(redis: Redis) -> int:
 
 def test_what_a_worker_keeps_is_counted(redis: Redis) -> None:
     store_pictures(redis, {"7" * 32: {"0": bytes(300), "1": bytes(40), "sheet": bytes(5)}}, RESULT_TTL_S)
-    assert held_bytes(redis) == 345
+    assert held_bytes(redis) == 345 + JOB_BYTES
+
+
+def test_a_result_without_pictures_is_counted_too(redis: Redis) -> None:
+    count_results(redis, {"7" * 32: {"scores": [1.5] * 100}}, RESULT_TTL_S)
+    assert held_bytes(redis) > JOB_BYTES + 500
 
 
 def test_what_a_worker_keeps_twice_is_counted_once(redis: Redis) -> None:
     for _ in range(2):
         store_pictures(redis, {"7" * 32: {"0": bytes(300)}}, RESULT_TTL_S)
-    assert held_bytes(redis) == 300
+    assert held_bytes(redis) == 300 + JOB_BYTES
 
 
 def test_as_long_as_there_is_room_a_job_is_let_in(queue: Blocking, redis: Redis) -> None:

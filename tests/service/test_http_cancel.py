@@ -97,11 +97,27 @@ def test_who_waits_is_told_at_once_that_another_cancelled(api: httpx.Client, red
         assert problem_of(answer.result(), 409)["type"] == "urn:tarflow:problem:job-cancelled"
 
 
-def test_all_who_wait_are_told(api: httpx.Client, redis: Redis) -> None:
+def test_the_wish_of_one_ends_nothing_for_others_who_wait(api: httpx.Client, redis: Redis) -> None:
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(waiting(api, "/generate?seed=5"))
+        job = f"/jobs/{awaited(redis, clients=3)}"
+        answers = [api.delete(job) for _ in range(2)]
+        assert [(each.status_code, each.json()["state"]) for each in answers] == [(202, "queued")] * 2
+
+
+def test_when_all_have_wished_it_all_who_wait_are_told(api: httpx.Client, redis: Redis) -> None:
     with ExitStack() as stack:
         callers = [stack.enter_context(waiting(api, "/generate?seed=5")) for _ in range(3)]
-        api.delete(f"/jobs/{awaited(redis, clients=3)}")
+        job = f"/jobs/{awaited(redis, clients=3)}"
+        assert [api.delete(job).status_code for _ in range(3)] == [202, 202, 200]
         assert [caller.getresponse().status for caller in callers] == [409] * 3
+
+
+def test_one_who_asks_again_by_a_key_is_still_one(api: httpx.Client) -> None:
+    headers = {"Idempotency-Key": "seven", "Prefer": "respond-async"}
+    jobs = {api.post("/generate?seed=5", headers=headers).headers["X-Job-Id"] for _ in range(3)}
+    assert [api.delete(f"/jobs/{each}").json()["state"] for each in jobs] == ["cancelled"]
 
 
 def test_a_running_job_is_answered_as_still_running(running: str, api: httpx.Client) -> None:

@@ -14,7 +14,7 @@ from worker.engine import Engine
 from worker.intake import Batch, Intake
 from worker.janitor import Janitor
 from worker.leases import Leases
-from worker.picture_store import OUTLIVE_JOB_S, store_pictures
+from worker.picture_store import JOB_BYTES, OUTLIVE_JOB_S, store_pictures
 from worker.presence import announce
 from worker.served_job import ServedJob
 
@@ -123,7 +123,7 @@ def test_a_worker_whose_clock_is_wrong_drops_nobody_who_lives(connection: Redis,
 @pytest.mark.usefixtures("clock")
 def test_pictures_of_a_worker_whose_clock_is_wrong_take_room_for_as_long_as_they_are_kept(connection: Redis) -> None:
     store_pictures(connection, {"7" * 32: {"0": b"PNG"}}, 60)
-    until_s = connection.zscore(HELD_KEY, f"{'7' * 32}:3")
+    until_s = connection.zscore(HELD_KEY, f"{'7' * 32}:{3 + JOB_BYTES}")
     assert until_s == pytest.approx(now_s(connection) + 60 + OUTLIVE_JOB_S, abs=ROUNDING_S)
 
 
