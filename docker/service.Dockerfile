@@ -23,6 +23,7 @@ WORKDIR /tmp
 EXPOSE 8000
 # As `tarflow health`, for a tenth of its processor time.
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --start-interval=2s \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/readyz', timeout=5)"]
+    CMD ["python", "-c", "from os import environ; from urllib.request import urlopen; \
+        urlopen('http://127.0.0.1:' + environ.get('TARFLOW_PORT', '8000') + '/readyz', timeout=5)"]
 ENTRYPOINT ["tarflow"]
 CMD ["api"]

@@ -29,8 +29,9 @@ DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 3
 QUEUE_LABELS = ("model", "kind")
 # Why work is turned away: the errors that answer 429 or 503.
 REASONS = tuple(error.__name__ for error, (status, _) in STATUS.items() if status in (429, 503))
-# A client may invent methods, and each would be a label for ever.
+# As nginx says of a client that hung up before its answer.
 CLIENT_GONE = 499
+# A client may invent methods, and each would be a label for ever.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 

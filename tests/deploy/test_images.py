@@ -1,17 +1,24 @@
 """Laws of the Dockerfiles and of what they install."""
 
 import ast
+import json
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from packaging.requirements import Requirement
 
+from service.settings import ServiceSettings
 from tests.deploy.tools import REPOSITORY, output, tool
+from worker.settings import WorkerSettings
 
 DOCKERFILES = sorted((REPOSITORY / "docker").glob("*.Dockerfile"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -73,6 +80,42 @@ def test_no_shell_stands_between_the_engine_and_the_process(dockerfile: Path) ->
     commands = [*instructions(dockerfile, "ENTRYPOINT"), *instructions(dockerfile, "CMD"), *health]
     assert len(health) == 1
     assert all(isinstance(ast.literal_eval(command), list) for command in commands)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "variable", "default"),
+    [
+        (DOCKERFILES[0], "TARFLOW_PORT", ServiceSettings().port),
+        (DOCKERFILES[1], "TARFLOW_METRICS_PORT", WorkerSettings().metrics_port),
+    ],
+    ids=["service", "worker"],
+)
+def test_its_health_is_asked_at_the_port_of_the_setting(dockerfile: Path, variable: str, default: int) -> None:
+    (health,) = [line.partition(" CMD ")[2].strip() for line in instructions(dockerfile, "HEALTHCHECK")]
+    _, *arguments = json.loads(health)
+    assert f"environ.get('{variable}', '{default}')" in health
+
+    class Probe(BaseHTTPRequestHandler):
+        status = 200
+
+        def do_GET(self) -> None:
+            self.send_response(self.status if self.path == "/readyz" else 404)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Probe) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+
+        def healthy() -> bool:
+            environment = {**os.environ, variable: str(server.server_port)}
+            return not subprocess.run((sys.executable, *arguments), env=environment, capture_output=True).returncode
+
+        assert healthy()
+        Probe.status = 503
+        assert not healthy()
+        server.shutdown()
 
 
 @each_dockerfile

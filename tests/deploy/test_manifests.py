@@ -193,6 +193,9 @@ def test_the_world_reaches_every_route_but_those_of_operation(name: str) -> None
         return any(route == path or (kind == "Prefix" and route.startswith(f"{path}/")) for path, kind in paths)
 
     assert {route for route in routes() if not open_to_the_world(route)} == NOT_FOR_THE_WORLD
+    # The root, which leads to the pages, is no route of the schema.
+    for path in {path for path, _ in paths} - {"/"}:
+        assert any(f"{route}/".startswith(f"{path}/") for route in routes()), path
     backends = [each["backend"]["service"] for each in rule["http"]["paths"]]
     assert all(backend == {"name": "api", "port": {"name": "http"}} for backend in backends)
 
@@ -255,6 +258,18 @@ def test_every_monitored_job_has_the_name_that_compose_gives_it(name: str) -> No
     ]
     jobs = {rule["replacement"] for each in endpoints for rule in each["relabelings"] if rule["targetLabel"] == "job"}
     assert jobs == {each["job_name"] for each in configuration["scrape_configs"]}
+
+
+@each_overlay
+def test_a_scrape_outlasts_a_redis_that_hangs(name: str) -> None:
+    ours = yaml.safe_load((REPOSITORY / "monitoring/prometheus.yml").read_text())["global"]
+    times = [(ours["scrape_timeout"], ours["scrape_interval"])]
+    for each in overlay(name).of("PodMonitor", "ServiceMonitor"):
+        endpoints = each["spec"].get("endpoints", each["spec"].get("podMetricsEndpoints"))
+        times += [(endpoint["scrapeTimeout"], endpoint["interval"]) for endpoint in endpoints]
+    assert len(times) == 3
+    for timeout, interval in times:
+        assert 5 <= int(timeout.removesuffix("s")) <= int(interval.removesuffix("s"))
 
 
 def test_the_rules_of_both_ways_are_the_same() -> None:

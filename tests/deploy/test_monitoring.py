@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from redis import Redis
 
 from service.metrics import QueueCollector, ServiceMetrics
 from service.redis_metrics import RedisCollector
+from tests.deploy.manifests import overlay
 from tests.deploy.tools import REPOSITORY, output, tool
 from worker.metrics import WorkerMetrics
 
@@ -53,6 +55,30 @@ def test_prometheus_accepts_our_configuration_and_rules() -> None:
 
 def test_the_rules_do_what_their_tests_say() -> None:
     promtool("test", "rules", str(MONITORING / "rules_test.yml"))
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "errors"),
+    [("503", "cpu", True), ("503", "keda", False), ("500", "keda", True)],
+)
+def test_a_refusal_that_wakes_a_worker_is_no_error(status: str, name: str, errors: bool, tmp_path: Path) -> None:
+    (rule,) = overlay(name).of("PrometheusRule")
+    fired = {
+        "exp_labels": {"severity": "critical"},
+        "exp_annotations": {
+            "summary": "50% of the answers to work are errors of ours",
+            "runbook": "docs/runbook.md#tarflowerrors",
+        },
+    }
+    answers = [
+        {"series": f'tarflow_http_requests_total{{route="/generate", status="{each}"}}', "values": "0+10x30"}
+        for each in ("200", status)
+    ]
+    expected = {"eval_time": "20m", "alertname": "TarflowErrors", "exp_alerts": [fired] if errors else []}
+    test = {"interval": "1m", "input_series": answers, "alert_rule_test": [expected]}
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rule["spec"]))
+    (tmp_path / "test.yml").write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "tests": [test]}))
+    promtool("test", "rules", str(tmp_path / "test.yml"))
 
 
 @each_alert

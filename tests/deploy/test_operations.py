@@ -1,7 +1,17 @@
 """Laws of docs/operations.md."""
 
-from tests.deploy.settings_table import table, written
+import pytest
+
+from tests.deploy.manifests import OVERLAYS, WORKERS, overlay
+from tests.deploy.settings_table import DOCUMENT, table, written
 
 
 def test_its_table_of_settings_is_the_one_of_the_classes() -> None:
     assert written() == table(), "write it anew with: python -m tests.deploy.settings_table"
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_it_says_how_every_image_of_an_overlay_is_built(name: str) -> None:
+    text = DOCUMENT.read_text()
+    for workload in ("api", *WORKERS):
+        assert f" -t {overlay(name).container(workload)['image']} " in text
