@@ -5,18 +5,22 @@ asked. Knows nothing of routes beyond their templates.
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import STATUS
@@ -150,4 +154,12 @@ class MeasuredApp:
 def route_template(scope: Scope) -> str:
     """The route's template: paths themselves would make a label for every job."""
     route: Any = scope.get("route")
-    return getattr(route, "path", "unmatched")
+    if route is not None:
+        return getattr(route, "path", "unmatched")
+    # Refused before it was routed: without a key, or too often.
+    return next((path for path, pattern in _templates(scope["app"]) if pattern.match(scope["path"])), "unmatched")
+
+
+@lru_cache(maxsize=8)
+def _templates(app: FastAPI) -> list[tuple[str, re.Pattern[str]]]:
+    return [(path, compile_path(path)[0]) for path in app.openapi()["paths"]]

@@ -115,3 +115,11 @@ def test_the_schema_says_that_a_key_is_asked(keyed_api: httpx.Client) -> None:
 
 def test_without_keys_the_schema_asks_for_none(live_api: httpx.Client) -> None:
     assert "securitySchemes" not in live_api.get("/openapi.json").json().get("components", {})
+
+
+def test_who_is_refused_is_counted_under_the_route(keyed_api: httpx.Client) -> None:
+    keyed_api.get("/jobs/seven")
+    assert (
+        'tarflow_http_requests_total{method="GET",route="/jobs/{job_id}",status="401"}'
+        in keyed_api.get("/metrics").text
+    )
