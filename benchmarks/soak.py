@@ -106,6 +106,13 @@ async def watch(memories: dict[int, Memory], until_s: float) -> None:
         await asyncio.sleep(SAMPLE_S)
 
 
+async def first_picture(http: httpx.AsyncClient) -> bytes:
+    """A picture, once there is a worker for it: the service is ready with one of either kind."""
+    while (answer := await http.post("/generate", params={"seed": "1"})).status_code != httpx.codes.OK:
+        await asyncio.sleep(SAMPLE_S)
+    return answer.content
+
+
 async def crowd(http: httpx.AsyncClient, clients: int) -> Tally:
     """So many clients who wait at once."""
     tally = Tally()
@@ -125,8 +132,8 @@ async def soak(port: int, serve_id: int, clients: int, seconds: float) -> tuple[
     await until_answers(port, "/readyz")
     bounds = httpx.Limits(max_connections=clients + 64)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S, limits=bounds) as http:
+        picture = await first_picture(http)
         tallies = {"crowd": await crowd(http, clients), "generate": Tally(), "score": Tally(), "nonsense": Tally()}
-        picture = (await http.post("/generate", params={"seed": "1"})).content
 
         async def score(http: httpx.AsyncClient, seed: int) -> httpx.Response:
             query = {"model": ("mnist-28", "mnist-28-density")[seed % 2], **({"class": "all"} if seed % 5 == 0 else {})}

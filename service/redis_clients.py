@@ -21,12 +21,14 @@ from redis.retry import Retry
 from service.errors import RedisAway
 
 # A client waits for us while we wait for Redis: fail soon and say so.
-SOCKET_TIMEOUT_S = 3.0
+SOCKET_TIMEOUT_S = 5.0
 # Prometheus waits, too, and is to be told that Redis is away.
 SCRAPE_TIMEOUT_S = 1.0
 # Longer than a burst of new connections takes.
-CONNECT_TIMEOUT_S = 3.0
+CONNECT_TIMEOUT_S = 5.0
 MOST_CONNECTIONS = 64
+# Whoever finds every connection in use waits for a turn: hundreds may come at once.
+TURN_TIMEOUT_S = 15.0
 RETRY_AFTER_S = 5
 
 log = logging.getLogger(__name__)
@@ -50,10 +52,9 @@ class RedisClients:
             retry=Retry(NoBackoff(), retries=0),
             health_check_interval=10,
         )
-        # Whoever finds every connection in use waits for one.
         pool = aioredis.BlockingConnectionPool.from_url(
             url,
-            timeout=SOCKET_TIMEOUT_S,
+            timeout=TURN_TIMEOUT_S,
             socket_timeout=SOCKET_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             max_connections=MOST_CONNECTIONS,
