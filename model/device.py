@@ -1,6 +1,6 @@
 """Devices by name.
 
-Owns what `auto` means and which names there are on this machine.
+Owns what `auto` means, which names there are on this machine, and what people call them.
 """
 
 import torch
@@ -18,3 +18,8 @@ def find_device(name: str) -> torch.device:
     if name not in ("cpu", "cuda", *(f"cuda:{index}" for index in range(gpus))) or (name == "cuda" and not gpus):
         raise ValueError(f"device must be auto, cpu, cuda or cuda:N, got {name!r} on a machine with {gpus} GPUs")
     return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """What people call a device: a GPU by its make, a CPU `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

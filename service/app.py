@@ -8,10 +8,9 @@ from contextlib import asynccontextmanager
 
 from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.security import HTTPBearer
 
-from service import operations, problems, routes
+from service import operations, page_routes, problems, routes
 from service.access_log import AccessLog
 from service.admission import Admission, Limits
 from service.api_keys import ApiKeys
@@ -28,11 +27,10 @@ from service.models import Models
 from service.problems import FaultBarrier
 from service.rate_limit import RateLimit, RateLimitedApp
 from service.redis_clients import RedisClients
-from service.secure_headers import SecureHeaders, documentation_policy
+from service.secure_headers import SecureHeaders, page_policies
 from service.settings import ServiceSettings
+from service.static_files import SCHEMA_PATH, TITLE, static_files
 from telemetry.spans import collected_spans
-
-TITLE, SCHEMA_PATH, PAGE_PATH = "TarFlow", "/openapi.json", "/docs"
 
 
 def create_app(settings: ServiceSettings) -> FastAPI:
@@ -51,6 +49,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         completions=Completions(clients.loop),
         metrics=ServiceMetrics(clients.blocking, settings.model_names),
         decoding=CapacityLimiter(1),
+        files=static_files(settings),
     )
     app = FastAPI(
         title=TITLE,
@@ -58,8 +57,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         version="0.1.0",
         lifespan=_lifespan,
         openapi_url=SCHEMA_PATH if settings.docs else None,
-        docs_url=PAGE_PATH,
-        swagger_ui_oauth2_redirect_url=None,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.house = house
@@ -69,6 +67,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app.include_router(routes.router, dependencies=asked, responses=responses)
     app.include_router(operations.models_router, dependencies=asked, responses=responses)
     app.include_router(operations.open_router)
+    app.include_router(page_routes.router)
     problems.install(app)
     _wrap(app, house)
     return app
@@ -85,8 +84,7 @@ def _wrap(app: FastAPI, house: House) -> None:
         app.add_middleware(Authentication, keys=ApiKeys.parse(settings.api_keys))
     app.add_middleware(FaultBarrier)
     app.add_middleware(MeasuredApp, metrics=house.metrics)
-    page = bytes(get_swagger_ui_html(openapi_url=SCHEMA_PATH, title=f"{TITLE} - Swagger UI").body).decode()
-    app.add_middleware(SecureHeaders, policies={PAGE_PATH: documentation_policy(page)})
+    app.add_middleware(SecureHeaders, policies=page_policies(house.files))
     app.add_middleware(AccessLog, spans=collected_spans("tarflow-api"))
 
 

@@ -14,6 +14,8 @@ from service.errors import Unauthorized
 
 # Probes have no keys, browsers cannot send one for a page; metrics and documentation have switches instead.
 OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json"})
+# What the pages are made of.
+OPEN_FOLDERS = ("/static/", "/docs/")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Authentication:
         """Pass a request on, if it may be."""
         if scope["type"] == "http":
             name = self._owner(Headers(scope=scope).get("authorization", ""))
-            if name is None and scope["path"] not in OPEN_PATHS:
+            if name is None and not is_open(scope["path"]):
                 raise Unauthorized(
                     "send an API key that is known: Authorization: Bearer KEY", headers={"WWW-Authenticate": "Bearer"}
                 )
@@ -37,3 +39,8 @@ class Authentication:
     def _owner(self, authorization: str) -> str | None:
         scheme, _, key = authorization.partition(" ")
         return self.keys.owner(key.strip()) if scheme.lower() == "bearer" else None
+
+
+def is_open(path: str) -> bool:
+    """Whether a path needs no key."""
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)

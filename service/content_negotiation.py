@@ -39,30 +39,34 @@ def accepted_type(accept: str | None, offered: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Preference:
-    """How a client wants its answer: within `wait_s`, or 202 at once where that is 0; what was `applied` it is told."""
+    """How a client wants its answer: within `wait_s`, or 202 at once where that is 0; what was `applied` it is told.
+
+    With `previews` the pictures on their way are kept from the first on, for who reads the job's events later.
+    """
 
     wait_s: float
     applied: str | None = None
+    previews: bool = False
 
 
 def preference(prefer: str | None, default_wait_s: float) -> Preference:
-    """The `Prefer` header (RFC 7240): `wait=N` and `respond-async`; what is unknown is passed over.
+    """The `Prefer` header (RFC 7240): `wait=N`, `respond-async`, `previews`; what is unknown is passed over.
 
     Raises:
         BadHeader: `wait` is no whole number of seconds.
     """
-    wait_s, applied = None, []
+    wait_s, applied = None, list[str]()
     for part in (prefer or "").split(","):
         name, _, value = (side.strip() for side in part.split(";")[0].partition("="))
-        if name.lower() == "respond-async":
-            applied.append("respond-async")
+        if name.lower() in ("respond-async", "previews"):
+            applied.append(name.lower())
         elif name.lower() == "wait" and wait_s is None:
             wait_s = _seconds(value.strip('"'))
             applied.append(f"wait={wait_s:g}")
     if wait_s is None:
         # Alone, `respond-async` asks for no wait; beside `wait` it says what should follow the wait.
-        wait_s = 0.0 if applied else default_wait_s
-    return Preference(wait_s, ", ".join(dict.fromkeys(applied)) or None)
+        wait_s = 0.0 if "respond-async" in applied else default_wait_s
+    return Preference(wait_s, ", ".join(dict.fromkeys(applied)) or None, "previews" in applied)
 
 
 def _seconds(value: str) -> float:

@@ -3,6 +3,7 @@
 Owns nothing but the bundle; its parts are made by `service.app` and passed along.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from anyio import CapacityLimiter
@@ -14,6 +15,7 @@ from service.metrics import ServiceMetrics
 from service.models import Models
 from service.redis_clients import RedisClients
 from service.settings import ServiceSettings
+from service.static_files import StaticFile
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class House:
     metrics: ServiceMetrics
     # Of threads: a large upload takes a tenth of a gigabyte and more while it is decoded.
     decoding: CapacityLimiter
+    # By their paths, as the settings let them be seen.
+    files: Mapping[str, StaticFile]
 
 
 async def house_of(request: Request) -> House:

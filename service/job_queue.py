@@ -70,9 +70,16 @@ class JobQueue:
     job_timeout_s: int
 
     async def submit(
-        self, request: Request, job_id: str, pixels: bytes | None = None, idempotency_key: str | None = None
+        self,
+        request: Request,
+        job_id: str,
+        pixels: bytes | None = None,
+        idempotency_key: str | None = None,
+        previews: bool = False,
     ) -> str:
         """Queue a request under an id of `new_job_id`; the id of the job that will answer it, perhaps an older one.
+
+        With `previews` the pictures on their way are told of before anybody listens.
 
         Raises:
             QueueFull: There is no room.
@@ -81,6 +88,8 @@ class JobQueue:
         """
         kind, images, ttl_s = kind_of(request), images_of(request), self.admission.limits.result_ttl_s
         fields = new_job_fields(job_id, request, self.job_timeout_s, ttl_s)
+        if previews:
+            fields += [PREVIEW_FIELD, "1"]
         with redis_needed():
             if pixels is not None:
                 await self.connection.set(input_key(job_id), pixels, ex=ttl_s)

@@ -3,16 +3,18 @@
 Owns what they say. Knows nothing of jobs.
 """
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.documentation import METRICS_RESPONSES, MODEL_RESPONSES, READY_RESPONSES
 from service.errors import NoWorker, UnknownRoute
 from service.house import House, house_of
 from service.models import RETRY_AFTER_S
+from service.standing import standings
 from worker.contract import Kind
 
 models_router = APIRouter(tags=["models"])
@@ -33,6 +35,13 @@ async def models(house: TheHouse) -> JSONResponse:
 async def model(name: str, house: TheHouse) -> JSONResponse:
     """One model: size, classes, noise, defaults, digest, figures, live workers."""
     return JSONResponse(await _model(house, name))
+
+
+@models_router.get("/status", responses=READY_RESPONSES)
+async def status(house: TheHouse) -> JSONResponse:
+    """The service at a glance, for each model and kind of work: who works on what, how much waits, how fast it goes."""
+    readings = await standings(house.clients.loop, house.models.names)
+    return JSONResponse({"default": house.models.default, "queues": [asdict(each) for each in readings]})
 
 
 @open_router.get("/livez", tags=["health"])
@@ -57,14 +66,6 @@ def metrics(house: TheHouse) -> Response:
     if not house.settings.metrics:
         raise UnknownRoute("there is no /metrics (TARFLOW_METRICS)")
     return Response(generate_latest(house.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-@open_router.get("/", include_in_schema=False)
-async def root(house: TheHouse) -> RedirectResponse:
-    """The documentation, until there is a page."""
-    if not house.settings.docs:
-        raise UnknownRoute("there is no page (TARFLOW_DOCS)")
-    return RedirectResponse("/docs")
 
 
 async def _model(house: House, name: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class WishHeaders:
 
 async def wish_headers(
     accept: Accept = None,
-    prefer: Annotated[str | None, Header(description="`wait=N` seconds, at most 60, or `respond-async`")] = None,
+    prefer: Annotated[str | None, Header(description="`wait=N` seconds, at most 60, or `respond-async`; `previews`")] = None,
     idempotency_key: Annotated[
         str | None, Header(description="the same key and request give the same job"), WithJsonSchema(KEY_SCHEMA)
     ] = None,
@@ -172,7 +172,7 @@ async def _run(request: Request, house: House, work: Work, wish: Wish, pixels: b
     own_id, wait_s = new_job_id(), wish.preference.wait_s
     # Listened to before it is queued: its end cannot be missed.
     async with house.completions.watching(own_id) as listener:
-        job_id = await house.queue.submit(work, own_id, pixels, wish.idempotency_key)
+        job_id = await house.queue.submit(work, own_id, pixels, wish.idempotency_key, wish.preference.previews)
         if job_id == own_id:
             left = await hung_up(request, listener.ended, wait_s)
         else:

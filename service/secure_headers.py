@@ -11,14 +11,19 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.static_files import DOCUMENTATION, PAGE, StaticFile
+
 POLICY = "default-src 'none'; frame-ancestors 'none'"
 # In bytes, as they are sent: every answer passes here.
 ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 # An answer with a tag may be kept, by its client alone, and is asked for again with it.
 TAGGED, UNTAGGED = b"private, no-cache", b"no-store"
 INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
-# Where FastAPI's page has its scripts, styles and icon from.
-SCRIPTS, ICON = "https://cdn.jsdelivr.net", "https://fastapi.tiangolo.com"
+# Pictures that a script makes are `blob:`, those that an answer holds `data:`.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,20 @@ class SecureHeaders:
         await self.app(scope, receive, complete if scope["type"] == "http" else send)
 
 
+def page_policies(files: Mapping[str, StaticFile]) -> dict[str, str]:
+    """The policies of the paths that are pages."""
+    policies = {PAGE: PAGE_POLICY}
+    if DOCUMENTATION in files:
+        policies[DOCUMENTATION] = documentation_policy(files[DOCUMENTATION].content.decode())
+    return policies
+
+
 def documentation_policy(page: str) -> str:
     """What the page `/docs` needs: its inline scripts by their digests, and the styles that its scripts set."""
     scripts = " ".join(f"'sha256-{_digest(script)}'" for script in INLINE_SCRIPT.findall(page))
     return (
-        f"default-src 'none'; script-src {SCRIPTS} {scripts}; style-src {SCRIPTS} 'unsafe-inline'; "
-        f"img-src {ICON} data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 

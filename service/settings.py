@@ -67,6 +67,7 @@ class ServiceSettings(BaseSettings):
     ] = ""
     metrics: Annotated[bool, Field(description="serve /metrics")] = True
     docs: Annotated[bool, Field(description="serve /docs and /openapi.json")] = True
+    page: Annotated[bool, Field(description="serve the page at /")] = True
     log_format: Annotated[LogFormat, Field(description="text or json")] = "text"
     processes: Annotated[int, Field(ge=1, le=64, description="processes of `tarflow api` that share its port")] = 1
 

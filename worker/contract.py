@@ -321,9 +321,19 @@ def workers_key(kind: Kind, model: str) -> str:
     return f"tarflow:workers:{kind}:{model}"
 
 
+def device_key(worker: str) -> str:
+    """What a live worker computes on."""
+    return f"tarflow:device:{worker}"
+
+
 def pace_key(kind: Kind, model: str) -> str:
     """Seconds a job took of late, on average."""
     return f"tarflow:pace:{kind}:{model}"
+
+
+def done_key(kind: Kind, model: str) -> str:
+    """How the names of the counts begin of images done; each ends in its minute since 1970, by Redis's clock."""
+    return f"tarflow:done:{kind}:{model}:"
 
 
 @lru_cache(maxsize=1024)

@@ -19,17 +19,17 @@ from torch import Tensor
 
 from model.pixels import to_pixels
 from worker.batch_worker import Outcome
-from worker.contract import GenerateRequest, GenerateResult, Kind, ScoreRequest, input_key, pace_key
+from worker.contract import GenerateRequest, GenerateResult, Kind, ScoreRequest, input_key
 from worker.engine import Engine, Pictures
 from worker.errors import JobError, NonFiniteSample
 from worker.images import encode_pictures, encode_preview
 from worker.metrics import WorkerMetrics
 from worker.observer import Observer
+from worker.pace import note_pace
 from worker.painter import Passage
 from worker.picture_store import count_results, store_pictures
 from worker.served_job import ServedJob
 
-PACE_WEIGHT = 0.2
 OUTCOMES = ("succeeded", "failed", "cancelled")
 
 log = logging.getLogger(__name__)
@@ -143,17 +143,10 @@ class Handlers:
         self.metrics.batch_duration.labels(*labels).observe(batch_s)
         self._count("images", images)
         try:
-            self._measure_pace(batch_s / max(1, images))
+            note_pace(self.connection, self.kind, self.engine.name, images, batch_s, self.result_ttl_s)
         except RedisError as error:  # An estimate is not worth a batch.
             log.warning("pace not noted: %s", error)
         return result
-
-    def _measure_pace(self, image_s: float) -> None:
-        """Fold the seconds that an image took into the average."""
-        key = pace_key(self.kind, self.engine.name)
-        before = self.connection.get(key)
-        smooth_s = image_s if before is None else float(before) + PACE_WEIGHT * (image_s - float(before))
-        self.connection.set(key, smooth_s, ex=self.result_ttl_s)
 
     def _observe_waits(self, jobs: Sequence[ServedJob]) -> None:
         for job in jobs:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from redis import Redis
 from redis.exceptions import RedisError
 
-from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, facts_key, workers_key
+from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, device_key, facts_key, workers_key
 
 BEAT_S = 3.0
 FACTS_TTL_S = 24 * 3600
@@ -29,7 +29,12 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def presence(
-    connection: Redis, worker_name: str, kind: Kind, facts: ModelFacts, answered: Callable[[], None] = lambda: None
+    connection: Redis,
+    worker_name: str,
+    kind: Kind,
+    facts: ModelFacts,
+    device: str,
+    answered: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
     """Announce a worker until the block ends; Redis may come and go meanwhile: `answered` is called when it answers."""
     ended = threading.Event()
@@ -37,7 +42,7 @@ def presence(
     def beat() -> None:
         while True:
             try:
-                announce(connection, worker_name, kind, facts)
+                announce(connection, worker_name, kind, facts, device)
                 answered()
             except RedisError as error:
                 log.warning("sign of life not written, trying again: %s", error)
@@ -53,13 +58,15 @@ def presence(
         thread.join(BEAT_S)
         try:
             connection.zrem(workers_key(kind, facts.name), worker_name)
+            connection.delete(device_key(worker_name))
         except RedisError as error:
             log.warning("sign of life not withdrawn, it ends in %d s: %s", PRESENCE_TTL_S, error)
 
 
-def announce(connection: Redis, worker_name: str, kind: Kind, facts: ModelFacts) -> None:
+def announce(connection: Redis, worker_name: str, kind: Kind, facts: ModelFacts, device: str) -> None:
     """Write one sign of life, and drop those of workers long silent."""
     with connection.pipeline() as pipeline:
         pipeline.eval(LIVE, 1, workers_key(kind, facts.name), worker_name, PRESENCE_TTL_S)
         pipeline.set(facts_key(facts.name), facts.model_dump_json(), ex=FACTS_TTL_S)
+        pipeline.set(device_key(worker_name), device, ex=PRESENCE_TTL_S)
         pipeline.execute()

@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from model.device import device_name
 from telemetry.log_lines import configure
 from telemetry.spans import collected_spans
 from worker.attendant import Duty
@@ -80,7 +81,7 @@ def _serve(settings: WorkerSettings, engine: Engine, canary: Canary, metrics: Wo
     health.worker = worker
     log.info("serving %s jobs of %s on %s", settings.kind, engine.name, engine.device)
     sign = connect(settings.redis_url)
-    with presence(sign, worker.name, settings.kind, engine.facts(), health.redis_answered):
+    with presence(sign, worker.name, settings.kind, engine.facts(), device_name(engine.device), health.redis_answered):
         worker.work(logging_level="WARNING")
     return 0 if worker.was_told_to_stop else 1
 

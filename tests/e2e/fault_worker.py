@@ -84,7 +84,7 @@ def main() -> int:
         signal.signal(number, lambda number, _frame: clock.jump(JUMPS_S[signal.Signals(number)]))
     handler = KnownAnswers(connect(url), batch_ms / 1e3)
     worker = BatchWorker(connect(url), Kind.GENERATE, MODEL, handler, max_images=8, window_s=0)
-    with clock.installed(), presence(connect(url), worker.name, Kind.GENERATE, FACTS):
+    with clock.installed(), presence(connect(url), worker.name, Kind.GENERATE, FACTS, "cpu"):
         worker.work(logging_level="WARNING")
     return 0 if worker.was_told_to_stop else 1
 

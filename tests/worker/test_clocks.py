@@ -108,14 +108,14 @@ def test_a_janitor_whose_clock_is_wrong_finds_the_dead(queue: Queue) -> None:
 
 @pytest.mark.usefixtures("clock")
 def test_a_worker_whose_clock_is_wrong_is_seen_to_live(connection: Redis, engine: Engine) -> None:
-    announce(connection, "me", Kind.SCORE, engine.facts())
+    announce(connection, "me", Kind.SCORE, engine.facts(), "cpu")
     assert connection.zscore(WORKERS, "me") == pytest.approx(now_s(connection), abs=ROUNDING_S)
 
 
 @pytest.mark.usefixtures("clock")
 def test_a_worker_whose_clock_is_wrong_drops_nobody_who_lives(connection: Redis, engine: Engine) -> None:
     connection.zadd(WORKERS, {"silent": now_s(connection) - PRESENCE_TTL_S - 1, "other": now_s(connection)})
-    announce(connection, "me", Kind.SCORE, engine.facts())
+    announce(connection, "me", Kind.SCORE, engine.facts(), "cpu")
     assert connection.zscore(WORKERS, "other") is not None
     assert connection.zscore(WORKERS, "silent") is None
 

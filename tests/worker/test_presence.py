@@ -24,7 +24,7 @@ def facts(engine: Engine) -> ModelFacts:
 
 def test_a_sign_of_life_names_the_worker_and_its_moment(connection: Redis, facts: ModelFacts) -> None:
     before_s = connection.time()[0]
-    announce(connection, "me", Kind.SCORE, facts)
+    announce(connection, "me", Kind.SCORE, facts, "cpu")
     members: Any = connection.zrange(KEY, 0, -1, withscores=True)
     ((name, moment_s),) = members
     assert name == b"me"
@@ -32,7 +32,7 @@ def test_a_sign_of_life_names_the_worker_and_its_moment(connection: Redis, facts
 
 
 def test_a_sign_of_life_brings_the_facts(connection: Redis, facts: ModelFacts) -> None:
-    announce(connection, "me", Kind.SCORE, facts)
+    announce(connection, "me", Kind.SCORE, facts, "cpu")
     content = connection.get(facts_key("tiny"))
     assert isinstance(content, bytes)
     assert ModelFacts.model_validate_json(content) == facts
@@ -40,18 +40,18 @@ def test_a_sign_of_life_brings_the_facts(connection: Redis, facts: ModelFacts) -
 
 def test_a_second_sign_of_life_makes_no_second_worker(connection: Redis, facts: ModelFacts) -> None:
     for _ in range(2):
-        announce(connection, "me", Kind.SCORE, facts)
+        announce(connection, "me", Kind.SCORE, facts, "cpu")
     assert connection.zcard(KEY) == 1
 
 
 def test_a_worker_long_silent_is_dropped(connection: Redis, facts: ModelFacts) -> None:
     connection.zadd(KEY, {"silent": time.time() - PRESENCE_TTL_S - 1, "late": time.time() - PRESENCE_TTL_S + 5})
-    announce(connection, "me", Kind.SCORE, facts)
+    announce(connection, "me", Kind.SCORE, facts, "cpu")
     assert connection.zrange(KEY, 0, -1) == [b"late", b"me"]
 
 
 def test_the_last_worker_leaves_nothing_for_ever(connection: Redis, facts: ModelFacts) -> None:
-    announce(connection, "me", Kind.SCORE, facts)
+    announce(connection, "me", Kind.SCORE, facts, "cpu")
     assert 0 < connection.ttl(KEY) <= PRESENCE_TTL_S
     assert connection.ttl(facts_key("tiny")) > 0
 
@@ -62,19 +62,19 @@ def test_a_sign_of_life_comes_several_times_before_it_ends() -> None:
 
 def test_a_worker_that_leaves_is_gone_at_once(connection: Redis, facts: ModelFacts) -> None:
     connection.zadd(KEY, {"other": time.time()})
-    with presence(connection, "me", Kind.SCORE, facts):
+    with presence(connection, "me", Kind.SCORE, facts, "cpu"):
         pass
     assert connection.zrange(KEY, 0, -1) == [b"other"]
 
 
 def test_a_worker_that_fails_is_gone_at_once(connection: Redis, facts: ModelFacts) -> None:
-    with pytest.raises(ZeroDivisionError), presence(connection, "me", Kind.SCORE, facts):
+    with pytest.raises(ZeroDivisionError), presence(connection, "me", Kind.SCORE, facts, "cpu"):
         raise ZeroDivisionError
     assert connection.zcard(KEY) == 0
 
 
 def test_a_redis_that_is_away_does_not_stop_a_worker(facts: ModelFacts, caplog: pytest.LogCaptureFixture) -> None:
     nowhere = Redis.from_url("unix:///nowhere/redis.sock", retry=Retry(NoBackoff(), 0))
-    with caplog.at_level(logging.WARNING), presence(nowhere, "me", Kind.SCORE, facts):
+    with caplog.at_level(logging.WARNING), presence(nowhere, "me", Kind.SCORE, facts, "cpu"):
         pass
     assert "sign of life not withdrawn" in caplog.text

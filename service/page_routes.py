@@ -1,0 +1,28 @@
+"""The routes of the pages: `/`, `/docs`, and the files that they are made of.
+
+Owns their paths. Knows nothing of what the files say.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from service.errors import UnknownRoute
+from service.house import House, house_of
+
+router = APIRouter(include_in_schema=False)
+
+TheHouse = Annotated[House, Depends(house_of)]
+
+
+@router.get("/")
+@router.get("/static/{name}")
+@router.get("/docs")
+@router.get("/docs/{name}")
+async def page_file(request: Request, house: TheHouse) -> Response:
+    """A page, or a file that it needs."""
+    file = house.files.get(request.url.path)
+    if file is None:
+        raise UnknownRoute(f"there is no {request.url.path[:200]} (TARFLOW_PAGE, TARFLOW_DOCS)")
+    return file.answer(request.headers)

@@ -1,0 +1,83 @@
+// The gallery: every picture of this browser, and a close look at one. Owns the grid and the dialog.
+
+import { announce, element } from "./element.js";
+import { settingsOf, sourceOf, titleOf } from "./picture.js";
+import { pictureTools } from "./picture_tools.js";
+import { Shelf } from "./shelf.js";
+import { heed } from "./wishes.js";
+
+const shelf = new Shelf();
+const part = (id) => document.getElementById(id);
+
+export async function startGallery() {
+  heed("made", keep);
+  heed("look", look);
+  part("gallery-clear").addEventListener("click", () => part("sure").showModal());
+  part("sure").addEventListener("close", clear);
+  part("detail").addEventListener("click", (event) => {
+    if (event.target === part("detail")) part("detail").close();
+  });
+  await shelf.open();
+  draw();
+}
+
+async function keep(pictures) {
+  await shelf.add(pictures);
+  draw();
+}
+
+async function clear() {
+  if (part("sure").returnValue !== "yes") return;
+  await shelf.clear();
+  draw();
+  announce("The gallery is empty");
+}
+
+function draw() {
+  const count = shelf.pictures.length;
+  part("gallery-empty").hidden = count > 0;
+  part("gallery-clear").hidden = count === 0;
+  part("gallery-count").textContent = count ? `${count} kept in this browser` : "";
+  part("gallery-grid").replaceChildren(
+    ...shelf.pictures.map((picture) => {
+      const image = element("img", { src: sourceOf(picture), alt: "", loading: "lazy", draggable: "false" });
+      const words = { type: "button", "aria-label": titleOf(picture), title: titleOf(picture) };
+      return element("li", {}, element("button", { ...words, click: () => look(picture) }, image));
+    }),
+  );
+}
+
+function look(picture) {
+  const dialog = part("detail");
+  const close = () => dialog.close();
+  const step = (by) => {
+    const next = shelf.pictures[shelf.pictures.findIndex((each) => each.id === picture.id) + by];
+    if (next) look(next);
+  };
+  const remove = async () => {
+    close();
+    await shelf.remove(picture);
+    draw();
+  };
+  dialog.onkeydown = ({ key }) => {
+    if (key === "ArrowLeft") step(-1);
+    if (key === "ArrowRight") step(1);
+  };
+  dialog.replaceChildren(
+    element("img", { class: "large", src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}` }),
+    element(
+      "div",
+      { class: "facts" },
+      element("h2", { tabindex: "-1", autofocus: true }, titleOf(picture)),
+      element("dl", {}, ...settingsOf(picture).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
+      element(
+        "div",
+        { class: "toolbar" },
+        ...pictureTools(picture, close),
+        element("button", { type: "button", click: remove }, "Remove"),
+        element("button", { type: "button", click: close }, "Close"),
+      ),
+    ),
+  );
+  if (!dialog.open) dialog.showModal();
+}

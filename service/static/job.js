@@ -1,0 +1,96 @@
+// One job from its request to its result. Owns the queueing, the following and the waiting; knows nothing of pictures.
+
+import { ask, Problem } from "./api.js";
+
+const PAUSE_S = 1;
+
+// A key of one's own: `crypto.randomUUID` is for secure pages alone, and this one may be served without TLS.
+function idempotencyKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, seconds * 1000);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}
+
+// Do `work` until it is no longer refused for a reason that passes; `tell` hears of each pause.
+async function patiently(work, signal, tell) {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof Problem) || !error.passes) throw error;
+      const seconds = error.retryAfterS ?? PAUSE_S;
+      tell("refused", { problem: error, seconds });
+      await pause(seconds, signal);
+    }
+  }
+}
+
+// Run a request to its end; its result as an answer of the type `accept`. `tell` hears the job's events, `accepted`
+// before them and `refused` at every pause. An abort of the signal cancels the job, too, and raises AbortError.
+export async function run({ path, query, body, headers = {}, accept = "application/json", signal, tell = () => {} }) {
+  const wish = { Prefer: "respond-async, previews", "Idempotency-Key": idempotencyKey(), Accept: accept, ...headers };
+  const posted = await patiently(() => ask(path, { method: "POST", query, body, headers: wish, signal }), signal, tell);
+  if (posted.status !== 202) {
+    const jobId = posted.headers.get("X-Job-Id");
+    tell("accepted", { jobId });
+    // The same was asked before: its pictures on the way may still be told.
+    await patiently(() => follow(jobId, signal, tell, {}), signal, tell).catch(() => {});
+    return posted;
+  }
+  const jobId = (await posted.json()).job_id;
+  tell("accepted", { jobId });
+  try {
+    const place = {};
+    await patiently(() => follow(jobId, signal, tell, place), signal, tell);
+    return await patiently(() => ask(`/jobs/${jobId}/result`, { headers: { Accept: accept }, signal }), signal, tell);
+  } catch (error) {
+    if (signal.aborted) ask(`/jobs/${jobId}`, { method: "DELETE" }).catch(() => {});
+    throw error;
+  }
+}
+
+// Hear a job's events to the last; a stream that broke off is taken up from `place` on.
+async function follow(jobId, signal, tell, place) {
+  const headers = place.id ? { "Last-Event-ID": place.id } : {};
+  const answer = await ask(`/jobs/${jobId}/events`, { headers, signal });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await read(reader);
+    if (done) throw new Problem(0, { title: "Interrupted", detail: "The service went away for a moment." }, PAUSE_S);
+    const parts = (rest + value.replaceAll("\r\n", "\n")).split("\n\n");
+    rest = parts.pop();
+    for (const event of parts.map(parsed).filter((each) => each.event)) {
+      place.id = event.id ?? place.id;
+      tell(event.event, event.data);
+      if (event.event === "done") return;
+    }
+  }
+}
+
+// A connection that breaks in the middle ends the stream; what was asked for goes on.
+async function read(reader) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    return { done: true };
+  }
+}
+
+function parsed(block) {
+  const event = {};
+  for (const line of block.split("\n")) {
+    const [, name, value] = /^(event|data|id): ?(.*)$/.exec(line) ?? [];
+    if (name) event[name] = name === "data" ? JSON.parse(value) : value;
+  }
+  return event;
+}

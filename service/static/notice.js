@@ -1,0 +1,33 @@
+// What went wrong, in words. Owns how a problem is shown; knows nothing of where it came from.
+
+import { element } from "./element.js";
+
+// Show a problem in an element, and beside the fields of a form that it names; true if a field was marked.
+export function showProblem(place, problem, form = null) {
+  const marked = form ? problem.fields?.filter((each) => markField(form, each)) ?? [] : [];
+  const title = problem.title ?? "Something went wrong";
+  const detail = marked.length && marked.length === problem.fields.length ? "See the field above." : problem.message;
+  place.replaceChildren(element("strong", {}, title), ` ${detail}`);
+  place.hidden = false;
+}
+
+export function clearProblem(place, form = null) {
+  place.hidden = true;
+  place.replaceChildren();
+  for (const words of form?.querySelectorAll(".field-problem") ?? []) words.remove();
+  for (const field of form?.querySelectorAll("[aria-invalid]") ?? []) {
+    field.removeAttribute("aria-invalid");
+    field.removeAttribute("aria-errormessage");
+  }
+}
+
+function markField(form, { field, message }) {
+  const input = form.querySelector(`[name="${CSS.escape(field)}"]`);
+  if (!input) return false;
+  const words = element("p", { class: "field-problem", id: `problem-${field}` }, message);
+  input.setAttribute("aria-invalid", "true");
+  input.setAttribute("aria-errormessage", words.id);
+  (input.closest(".field") ?? input.parentElement).append(words);
+  input.focus();
+  return true;
+}

@@ -1,0 +1,15 @@
+// The page, put together. Owns the order in which its parts begin.
+
+import { startGallery } from "./gallery.js";
+import { startGenerate } from "./generate.js";
+import { startKeyDoor } from "./key_door.js";
+import { standing } from "./standing.js";
+import { startStrip } from "./strip.js";
+import { startViews } from "./views.js";
+
+startKeyDoor();
+startGenerate();
+startGallery();
+startViews();
+startStrip(document.getElementById("strip"), document.getElementById("banner"));
+standing.start();

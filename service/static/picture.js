@@ -1,0 +1,59 @@
+// One picture that was made, with all that makes it again. Owns its names, its source and its settings in words.
+
+import { catalogue, className } from "./catalogue.js";
+
+// The pictures of a generation's JSON answer, in order.
+export function picturesOf(body) {
+  return body.images.map((image) => ({
+    id: [body.model, body.class, body.guidance, image.seed, body.denoise, body.attention_temperature].join("/"),
+    model: body.model,
+    class: body.class,
+    class_name: body.class_name,
+    guidance: body.guidance,
+    seed: image.seed,
+    denoise: body.denoise,
+    attention_temperature: body.attention_temperature,
+    width: image.width,
+    height: image.height,
+    png_base64: image.png_base64,
+    made_at: Date.now(),
+  }));
+}
+
+export function sourceOf(picture) {
+  return `data:image/png;base64,${picture.png_base64}`;
+}
+
+export function titleOf(picture) {
+  const name = picture.class_name ?? className(catalogue.facts(picture.model), picture.class);
+  return `${name}, seed ${picture.seed}`;
+}
+
+export function fileNameOf(picture) {
+  const name = String(picture.class_name ?? picture.class ?? "no-class").replaceAll(/[^\w-]+/g, "-");
+  return `${picture.model}-${name}-${picture.seed}.png`;
+}
+
+export function fileOf(picture) {
+  const bytes = Uint8Array.from(atob(picture.png_base64), (letter) => letter.charCodeAt(0));
+  return new File([bytes], fileNameOf(picture), { type: "image/png" });
+}
+
+// The query of `POST /generate` that makes it again.
+export function queryOf(picture) {
+  const { model, guidance, seed, denoise, attention_temperature } = picture;
+  return { class: picture.class, guidance, seed, denoise, attention_temperature, model };
+}
+
+// Its settings as pairs of words.
+export function settingsOf(picture) {
+  return [
+    ["Model", picture.model],
+    ["Class", picture.class_name ?? className(null, picture.class)],
+    ["Guidance", String(picture.guidance)],
+    ["Seed", String(picture.seed)],
+    ["Denoised", picture.denoise ? "yes" : "no"],
+    ...(picture.attention_temperature < 1 ? [["Attention temperature", String(picture.attention_temperature)]] : []),
+    ["Size", `${picture.width} × ${picture.height}`],
+  ];
+}

@@ -1,0 +1,42 @@
+// The seed of a picture: drawn, kept, or drawn anew before each. Owns its field, dice and lock.
+
+const MOST_DRAWN = 2 ** 32;
+
+export class Seed {
+  constructor(input, dice, lock) {
+    Object.assign(this, { input, lock });
+    dice.addEventListener("click", () => this.roll());
+    lock.addEventListener("click", () => this.hold(!this.held));
+    // Whoever types a seed means it.
+    input.addEventListener("input", () => this.hold(true));
+    this.hold(false);
+    this.roll();
+  }
+
+  get held() {
+    return this.lock.getAttribute("aria-pressed") === "true";
+  }
+
+  get value() {
+    return this.input.value.trim();
+  }
+
+  hold(held) {
+    this.lock.setAttribute("aria-pressed", String(held));
+  }
+
+  keep(seed) {
+    this.input.value = String(seed);
+    this.hold(true);
+  }
+
+  roll() {
+    this.input.value = String(crypto.getRandomValues(new Uint32Array(1))[0] % MOST_DRAWN);
+  }
+
+  // The seed to use now; a new one first, unless it is held.
+  next() {
+    if (!this.held) this.roll();
+    return this.value;
+  }
+}

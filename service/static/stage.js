@@ -1,0 +1,111 @@
+// The picture while it is made, and once it is. Owns the canvas, the progress and the film of flow blocks.
+
+import { announce, element } from "./element.js";
+import { sourceOf, titleOf } from "./picture.js";
+import { pictureTools } from "./picture_tools.js";
+import { wish } from "./wishes.js";
+
+const NOISE_SIDE = 28;
+
+export class Stage {
+  #startedS = 0;
+
+  constructor(root) {
+    const part = (name) => root.querySelector(`[data-${name}]`);
+    Object.assign(this, { root, canvas: part("canvas"), passage: part("passage"), film: part("film") });
+    Object.assign(this, { words: part("words"), tools: part("tools"), bar: root.querySelector("progress") });
+    this.#rest();
+  }
+
+  begin(count) {
+    this.count = count;
+    this.#startedS = 0;
+    this.film.replaceChildren();
+    this.film.hidden = true;
+    this.tools.replaceChildren();
+    this.#tell(0, "Sending the request");
+    this.passage.hidden = false;
+    this.root.setAttribute("aria-busy", "true");
+  }
+
+  // An event of the job, as `run` tells it.
+  hear(event, data) {
+    if (event === "refused") this.#tell(0, `${data.problem.title}. Trying again in ${data.seconds} s.`);
+    else if (event === "accepted") this.#tell(0, "Accepted");
+    else if (event === "status" && data.state === "queued") this.#tell(0, queueWords(data));
+    else if (event === "status") this.#run();
+    else if (event === "progress") this.#advance(data);
+    else if (event === "preview") this.#preview(data);
+  }
+
+  show(pictures) {
+    this.#end();
+    const many = pictures.length > 1;
+    this.canvas.classList.toggle("many", many);
+    this.canvas.replaceChildren(
+      ...pictures.map((picture) => {
+        const image = element("img", { src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}`, draggable: "false" });
+        return many ? element("button", { type: "button", click: () => wish("look", picture) }, image) : image;
+      }),
+    );
+    this.tools.replaceChildren(...(many ? [] : pictureTools(pictures[0])));
+    announce(many ? `${pictures.length} pictures are ready` : `The picture is ready: ${titleOf(pictures[0])}`);
+  }
+
+  // Nothing came of it.
+  give(words) {
+    this.#end();
+    this.film.hidden = true;
+    this.#rest();
+    if (words) announce(words);
+  }
+
+  #run() {
+    if (!this.#startedS) this.#startedS = performance.now() / 1000;
+    this.#tell(0, "The flow begins");
+  }
+
+  #advance({ done, steps, progress }) {
+    const leftS = ((performance.now() / 1000 - this.#startedS) / done) * (steps - done);
+    const left = done < steps && this.#startedS && leftS >= 0.1 ? `, about ${leftS.toFixed(1)} s left` : "";
+    this.#tell(progress, done < steps ? `Block ${done} of ${steps}${left}` : "Finishing");
+  }
+
+  #preview({ done, png_base64 }) {
+    const source = `data:image/png;base64,${png_base64}`;
+    this.canvas.classList.remove("many");
+    this.canvas.replaceChildren(element("img", { src: source, alt: `The picture after ${done} flow blocks` }));
+    const frame = element("img", { src: source, alt: `After block ${done}` });
+    this.film.append(element("li", {}, frame, element("span", { "aria-hidden": "true" }, String(done))));
+    this.film.hidden = false;
+  }
+
+  #tell(progress, words) {
+    this.bar.value = progress;
+    this.words.textContent = words;
+  }
+
+  #end() {
+    this.passage.hidden = true;
+    this.root.removeAttribute("aria-busy");
+  }
+
+  // What a flow begins with, drawn here for the eye alone.
+  #rest() {
+    const noise = element("canvas", { width: NOISE_SIDE, height: NOISE_SIDE, class: "noise", "aria-hidden": "true" });
+    const context = noise.getContext("2d");
+    const pixels = context.createImageData(NOISE_SIDE, NOISE_SIDE);
+    for (let place = 0; place < pixels.data.length; place += 4) {
+      const grey = 128 + 46 * (Math.random() + Math.random() + Math.random() + Math.random() - 2) * 1.7;
+      pixels.data.set([grey, grey, grey, 255], place);
+    }
+    context.putImageData(pixels, 0, 0);
+    this.canvas.classList.remove("many");
+    this.canvas.replaceChildren(noise, element("p", { class: "over" }, "Every picture begins as noise"));
+  }
+}
+
+function queueWords({ position, eta_s }) {
+  const place = position ? `${position} ${position === 1 ? "job is" : "jobs are"} ahead` : "Next in the queue";
+  return eta_s ? `${place}, about ${eta_s} s` : place;
+}
