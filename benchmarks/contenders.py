@@ -37,6 +37,7 @@ FACTS = ModelFacts(
     digest="d",
     image_size=28,
     in_channels=1,
+    patch_size=4,
     dims=784,
     class_names=(),
     num_classes=0,
@@ -107,7 +108,7 @@ def _serve_batches(url: str, batch_ms: float) -> None:
         return [result] * len(jobs)
 
     worker = BatchWorker(connection, Kind.GENERATE, MODEL, handle, MAX_BATCH, 0)
-    with presence(Redis.from_url(url), worker.name, Kind.GENERATE, FACTS):
+    with presence(Redis.from_url(url), worker.name, Kind.GENERATE, FACTS, "cpu"):
         worker.work(logging_level="ERROR")
 
 

@@ -5,8 +5,9 @@ Owns bodies and headers. Knows nothing of routes or of how a job is run.
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from fastapi.responses import JSONResponse, Response
 
@@ -14,22 +15,41 @@ from service.content_negotiation import JSON, PNG, Preference
 from service.errors import JobCancelled, JobFailed, ResultNotReady, UnknownJob
 from service.house import House
 from service.job_record import JobView
+from service.latent_answers import latent_answer
+from service.latent_files import SAFETENSORS
+from service.models import class_fields
 from worker.contract import (
     MAX_IMAGES,
-    NO_CLASS,
+    DecodeRequest,
+    EncodeRequest,
     FailureReason,
     GenerateRequest,
     ImageScore,
+    InterpolateRequest,
     JobState,
     ModelFacts,
     Request,
     ScoreInput,
     ScoreRequest,
+    VerifyRequest,
     canonical_digest,
 )
 
-# What an answer of a type is made of: a contact sheet, where there is one, before the first picture; or all.
-PICTURES = {PNG: ("sheet", "0"), JSON: tuple(str(index) for index in range(MAX_IMAGES))}
+# What an answer of a type is made of: a contact sheet, where there is one, before the first picture; latents; or all.
+FILES = {
+    PNG: ("sheet", "0"),
+    SAFETENSORS: ("latents",),
+    JSON: ("latents", *(str(index) for index in range(MAX_IMAGES))),
+}
+# The types that an answer may have, the one before the others where a client does not care.
+OFFERED: Mapping[type[Request], tuple[str, ...]] = {
+    GenerateRequest: (PNG, JSON),
+    EncodeRequest: (JSON, SAFETENSORS),
+    DecodeRequest: (PNG, JSON),
+    InterpolateRequest: (PNG, JSON),
+    VerifyRequest: (JSON,),
+    ScoreRequest: (JSON,),
+}
 
 FAILURES = {
     FailureReason.NON_FINITE: "the picture was not finite at this guidance; try a lower one",
@@ -48,6 +68,11 @@ class Wish:
     preference: Preference
     idempotency_key: str | None = None
     if_none_match: str | None = None
+
+
+def offered(request: type[Request]) -> tuple[str, ...]:
+    """The types that the answer to a request may have; the first is the default."""
+    return OFFERED[request]
 
 
 async def job_body(house: House, view: JobView) -> dict[str, Any]:
@@ -71,7 +96,7 @@ async def job_body(house: House, view: JobView) -> dict[str, Any]:
 
 async def answer_post(house: House, job_id: str, wish: Wish) -> Response:
     """The result, or 202 where it is not there yet."""
-    view = await house.queue.view(job_id, PICTURES[wish.media_type])
+    view = await house.queue.view(job_id, FILES[wish.media_type])
     if view.state.is_terminal:
         response = await result_of(house, view, wish.media_type)
     else:
@@ -84,7 +109,7 @@ async def answer_post(house: House, job_id: str, wish: Wish) -> Response:
 
 
 async def result_of(house: House, view: JobView, media_type: str) -> Response:
-    """The result of a job that was looked at with its `PICTURES`.
+    """The result of a job that was looked at with its `FILES`.
 
     Raises:
         ResultNotReady, JobCancelled, JobFailed: It has none.
@@ -100,6 +125,8 @@ async def result_of(house: House, view: JobView, media_type: str) -> Response:
     if isinstance(view.request, GenerateRequest):
         response = await _pictures(house, view, view.request, media_type)
         response.headers["X-Seed"] = str(view.request.seed)
+    elif not isinstance(view.request, ScoreRequest):
+        response = await latent_answer(house, view, view.request, media_type)
     else:
         response = JSONResponse(await _scores(house, view.job_id, view.request))
     response.headers["X-Job-Id"] = view.job_id
@@ -140,7 +167,7 @@ async def _pictures(house: House, view: JobView, request: GenerateRequest, media
         {
             "job_id": view.job_id,
             "model": request.model,
-            **_class_fields(request.class_index, facts),
+            **class_fields(request.class_index, facts),
             "guidance": request.guidance,
             "seed": request.seed,
             "denoise": request.denoise,
@@ -154,7 +181,7 @@ async def _scores(house: House, job_id: str, request: ScoreRequest) -> dict[str,
     facts = await house.models.facts(request.model)
     scores = (await house.queue.scored(job_id)).scores
     results = [_score(score, given, facts) for score, given in zip(scores, request.images, strict=True)]
-    return {"job_id": job_id, "model": request.model, **_class_fields(request.class_index, facts), "results": results}
+    return {"job_id": job_id, "model": request.model, **class_fields(request.class_index, facts), "results": results}
 
 
 def _score(score: ImageScore, given: ScoreInput, facts: ModelFacts | None) -> dict[str, Any]:
@@ -167,19 +194,10 @@ def _score(score: ImageScore, given: ScoreInput, facts: ModelFacts | None) -> di
         body["marginal_log_likelihood_nats"] = score.marginal_log_likelihood_nats
         body["classes"] = [
             {
-                **_class_fields(each.class_index, facts),
+                **class_fields(each.class_index, facts),
                 "log_likelihood_nats": each.log_likelihood_nats,
                 "posterior": each.posterior,
             }
             for each in score.classes
         ]
     return body
-
-
-def _class_fields(index: int | Literal["all"], facts: ModelFacts | None) -> dict[str, Any]:
-    if index == "all":
-        return {"class": "all", "class_name": None}
-    return {
-        "class": None if index == NO_CLASS else index,
-        "class_name": facts.class_name(index) if facts else None,
-    }

@@ -10,7 +10,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
-from service import operations, page_routes, problems, routes
+from service import latent_routes, operations, page_routes, problems, routes
 from service.access_log import AccessLog
 from service.admission import Admission, Limits
 from service.api_keys import ApiKeys
@@ -65,6 +65,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     keyed = bool(settings.api_keys)
     asked, responses = [Depends(HTTPBearer(auto_error=False))] if keyed else [], KEYED_RESPONSES if keyed else {}
     app.include_router(routes.router, dependencies=asked, responses=responses)
+    app.include_router(latent_routes.router, dependencies=asked, responses=responses)
     app.include_router(operations.models_router, dependencies=asked, responses=responses)
     app.include_router(operations.open_router)
     app.include_router(page_routes.router)

@@ -89,6 +89,28 @@ class Client:
         results: list[dict[str, Any]] = self.wait(accepted["job_id"])["results"]
         return results
 
+    def encode(self, image: bytes, class_name: str | None = None, **query: Any) -> dict[str, Any]:
+        """An image file's `latents`, and its `round_trip`; `query` as `POST /encode`. Raises as `generate`."""
+        accepted = self._post("/encode", _query(class_name, query), [("image", ("image", image))])
+        return self.wait(accepted["job_id"])
+
+    def decode(self, latents: Sequence[Sequence[float]], class_name: str | None = None, **query: Any) -> bytes:
+        """The picture of latents (T, D), a PNG; `query` as `POST /decode`. Raises as `generate`."""
+        rows = [list(row) for row in latents]
+        accepted = self._post("/decode", _query(class_name, query), json={"latents": rows})
+        (image,) = self.wait(accepted["job_id"])["images"]
+        return base64.b64decode(image["png_base64"])
+
+    def interpolate(self, start: bytes, end: bytes, class_name: str | None = None, **query: Any) -> list[bytes]:
+        """PNGs from one image file to another; `query` as `POST /interpolate`. Raises as `generate`."""
+        files = [("image", ("start", start)), ("image", ("end", end))]
+        accepted = self._post("/interpolate", _query(class_name, query), files)
+        return [base64.b64decode(each["png_base64"]) for each in self.wait(accepted["job_id"])["images"]]
+
+    def verify(self, png: bytes) -> dict[str, Any]:
+        """Whether a PNG of ours is what it says: `verified`, and the `reason` where not. Raises as `generate`."""
+        return self.wait(self._post("/verify", {}, [("image", ("image", png))])["job_id"])
+
     def submit(self, class_name: str | None = None, **query: Any) -> str:
         """The id of a job that will make pictures; arguments and errors as `generate`."""
         job_id: str = self._post("/generate", _query(class_name, query))["job_id"]
@@ -146,10 +168,10 @@ class Client:
                 if time.monotonic() > deadline_s:  # Nothing but heartbeats may come for ever.
                     return
 
-    def _post(self, path: str, query: Mapping[str, Any], files: Any = None) -> dict[str, Any]:
+    def _post(self, path: str, query: Mapping[str, Any], files: Any = None, json: Any = None) -> dict[str, Any]:
         """Queue work; one key for all tries, so that none of them does it twice."""
         headers = {"Prefer": "respond-async", "Idempotency-Key": uuid.uuid4().hex}
-        return self._send("POST", path, params=query, headers=headers, files=files)
+        return self._send("POST", path, params=query, headers=headers, files=files, json=json)
 
     def _send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         deadline_s = time.monotonic() + self.patience_s

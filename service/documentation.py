@@ -6,6 +6,8 @@ Owns descriptions and schemas for people. Knows nothing of how an answer is made
 from typing import Any
 
 from service.errors import PROBLEM_TYPE, STATUS
+from service.latent_files import SAFETENSORS
+from service.score_body import FORM
 from service.uploads import MEDIA_TYPES
 
 PROBLEM_SCHEMA: dict[str, Any] = {
@@ -44,12 +46,14 @@ PICTURE: dict[int | str, dict[str, Any]] = {
 }
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already"}}
 GENERATE_RESPONSES = {**PICTURE, **ACCEPTED, **NOT_MODIFIED, **_problems(400, 404, 406, 408, 409, 422, 429, 500, 503)}
-SCORE_RESPONSES = {
-    200: {"description": "A score per image, in order", "content": OBJECT},
-    **ACCEPTED,
-    **NOT_MODIFIED,
-    **_problems(400, 404, 406, 408, 409, 413, 415, 422, 429, 500, 503),
+UPLOADED = {**ACCEPTED, **NOT_MODIFIED, **_problems(400, 404, 406, 408, 409, 413, 415, 422, 429, 500, 503)}
+SCORE_RESPONSES = {200: {"description": "A score per image, in order", "content": OBJECT}, **UPLOADED}
+ENCODE_RESPONSES = {
+    200: {"description": "The latents, and their round trip", "content": {**OBJECT, SAFETENSORS: BINARY}},
+    **UPLOADED,
 }
+SHEET_RESPONSES: dict[int | str, dict[str, Any]] = {**PICTURE, **UPLOADED}
+VERIFY_RESPONSES = {200: {"description": "The verdict", "content": OBJECT}, **UPLOADED}
 JOB_RESPONSES = {200: {"description": "The job", "content": OBJECT}, **_problems(404, 503)}
 CANCEL_RESPONSES = {
     200: {"description": "The job, cancelled", "content": OBJECT},
@@ -58,35 +62,47 @@ CANCEL_RESPONSES = {
 }
 EVENTS_RESPONSES = _problems(400, 404, 503)
 RESULT_RESPONSES = {
-    **PICTURE,
+    200: {"description": "As the POST", "content": {"image/png": BINARY, SAFETENSORS: BINARY, **OBJECT}},
     **NOT_MODIFIED,
     **_problems(400, 404, 406, 409, 500, 503),
 }
 MODEL_RESPONSES = {200: {"description": "The model", "content": OBJECT}, **_problems(404, 503)}
 METRICS_RESPONSES = _problems(404)
 READY_RESPONSES = {200: {"description": "As it is", "content": OBJECT}, **_problems(503)}
-SCORE_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            **dict.fromkeys(MEDIA_TYPES, BINARY),
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "image": {
-                            "type": "array",
-                            "minItems": 1,
-                            "maxItems": 64,
-                            "items": {"type": "string", "format": "binary"},
-                        }
+
+
+def _form(fewest: int, most: int) -> dict[str, Any]:
+    """A form of so many image files."""
+    files = {"type": "array", "minItems": fewest, "maxItems": most, "items": {"type": "string", "format": "binary"}}
+    schema = {"type": "object", "required": ["image"], "additionalProperties": False, "properties": {"image": files}}
+    # Each file says its type, one of those that are read alone.
+    return {"schema": schema, "encoding": {"image": {"contentType": ", ".join(MEDIA_TYPES)}}}
+
+
+def _body(**content: Any) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": content}}
+
+
+SCORE_BODY = _body(**dict.fromkeys(MEDIA_TYPES, BINARY), **{FORM: _form(1, 64)})
+IMAGE_BODY = _body(**dict.fromkeys(MEDIA_TYPES, BINARY), **{FORM: _form(1, 1)})
+IMAGES_BODY = _body(**{FORM: _form(2, 2)})
+PNG_BODY = _body(**{"image/png": BINARY, FORM: _form(1, 1)})
+DECODE_BODY = _body(
+    **{
+        SAFETENSORS: {"schema": {"type": "string", "format": "binary", "description": "F32 tensor `latents`, (T, D)"}},
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["latents"],
+                "properties": {
+                    "latents": {
+                        "type": "array",
+                        "description": "T lists of D numbers",
+                        "items": {"type": "array", "items": {"type": "number"}},
                     },
+                    "model_digest": {"type": ["string", "null"], "description": "of the weights they belong to"},
                 },
-                # Each file says its type, one of those that are read alone.
-                "encoding": {"image": {"contentType": ", ".join(MEDIA_TYPES)}},
-            },
+            }
         },
     }
-}
+)

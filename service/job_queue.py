@@ -22,10 +22,12 @@ from service.redis_clients import redis_needed
 from worker.contract import (
     IMAGES_FIELD,
     PREVIEW_FIELD,
+    EncodeResult,
     GenerateResult,
     Kind,
     Request,
     ScoreResult,
+    VerifyResult,
     canonical_digest,
     input_key,
     job_key,
@@ -154,6 +156,14 @@ class JobQueue:
     async def generated(self, job_id: str) -> GenerateResult:
         """The result of a generation that succeeded; raises as `view`."""
         return GenerateResult.model_validate(await self._return_value(job_id))
+
+    async def encoded(self, job_id: str) -> EncodeResult:
+        """The result of an encoding that succeeded; raises as `view`."""
+        return EncodeResult.model_validate(await self._return_value(job_id))
+
+    async def verified(self, job_id: str) -> VerifyResult:
+        """The result of a verification that succeeded; raises as `view`."""
+        return VerifyResult.model_validate(await self._return_value(job_id))
 
     async def scored(self, job_id: str) -> ScoreResult:
         """The result of a scoring that succeeded; raises as `view`."""

@@ -23,9 +23,12 @@ from worker.contract import (
     PROGRESS_FIELD,
     FailureReason,
     GenerateRequest,
+    InterpolateRequest,
     JobState,
     Kind,
     Request,
+    ScoreRequest,
+    VerifyRequest,
     queue_name,
 )
 
@@ -126,13 +129,17 @@ def returned(job_id: str, entry: tuple[bytes, dict[bytes, bytes]]) -> Any:
 
 
 def kind_of(request: Request) -> Kind:
-    """Which work a request is."""
-    return Kind.GENERATE if isinstance(request, GenerateRequest) else Kind.SCORE
+    """Whose work a request is: all that takes the flow's inverse is the work of who makes pictures."""
+    return Kind.SCORE if isinstance(request, ScoreRequest) else Kind.GENERATE
 
 
 def images_of(request: Request) -> int:
     """How many images a request is about."""
-    return request.n if isinstance(request, GenerateRequest) else len(request.images)
+    if isinstance(request, ScoreRequest):
+        return len(request.images)
+    if isinstance(request, VerifyRequest):
+        return request.claim.n
+    return request.n if isinstance(request, GenerateRequest | InterpolateRequest) else 1
 
 
 def _moment(written: bytes | None) -> datetime | None:

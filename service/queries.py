@@ -70,7 +70,7 @@ class GenerateQuery(Query):
         return GenerateRequest(
             model=facts.name,
             model_digest=facts.digest,
-            class_index=_class_index(facts, self.class_),
+            class_index=class_index_of(facts, self.class_),
             guidance=defaults.guidance if self.guidance is None else self.guidance,
             n=self.n,
             seed=self._drawn_seed(idempotency_key) if self.seed is None else self.seed,
@@ -99,11 +99,12 @@ class ScoreQuery(Query):
             InvalidInput: No such class.
         """
         every = self.class_ == "all" and facts.num_classes > 0
-        wanted: int | Literal["all"] = "all" if every else _class_index(facts, self.class_, ", or all")
+        wanted: int | Literal["all"] = "all" if every else class_index_of(facts, self.class_, ", or all")
         return ScoreRequest(model=facts.name, model_digest=facts.digest, class_index=wanted, images=images)
 
 
-def _class_index(facts: ModelFacts, wanted: str | None, more: str = "") -> int:
+def class_index_of(facts: ModelFacts, wanted: str | None, more: str = "") -> int:
+    """The class that a client names, -1 for none; raises InvalidInput, which `more` may follow."""
     try:
         return facts.class_index(wanted)
     except ValueError as error:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import RateLimited
 from service.redis_clients import redis_needed
 
-COUNTED_PATHS = frozenset({"/generate", "/score"})
+COUNTED_PATHS = frozenset({"/generate", "/score", "/encode", "/decode", "/interpolate", "/verify"})
 KEY_PREFIX = "tarflow:rate"
 POLICY = '"work"'
 # Whoever has one address of IPv6 has 2^64 of them.

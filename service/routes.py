@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import WithJsonSchema
 
 from pictures.fitting import Shape
-from service.answers import PICTURES, Wish, answer_post, etag, job_body, not_modified, result_of
+from service.answers import FILES, Wish, answer_post, etag, job_body, not_modified, offered, result_of
 from service.cancellation import Cancelled
 from service.content_negotiation import JSON, PNG, accepted_type, has_already, idempotency_key, preference
 from service.departure import hung_up
@@ -67,7 +67,9 @@ class WishHeaders:
 
 async def wish_headers(
     accept: Accept = None,
-    prefer: Annotated[str | None, Header(description="`wait=N` seconds, at most 60, or `respond-async`; `previews`")] = None,
+    prefer: Annotated[
+        str | None, Header(description="`wait=N` seconds, at most 60, or `respond-async`; `previews`")
+    ] = None,
     idempotency_key: Annotated[
         str | None, Header(description="the same key and request give the same job"), WithJsonSchema(KEY_SCHEMA)
     ] = None,
@@ -94,7 +96,7 @@ async def generate(
     """Make pictures of a class: a PNG (a contact sheet where n > 1), or JSON with every picture."""
     wish = headers.wish(house, (PNG, JSON))
     facts = await house.models.ready(Kind.GENERATE, query.model or house.models.default)
-    return await _run(request, house, query.request(facts, wish.idempotency_key), wish)
+    return await run_work(request, house, query.request(facts, wish.idempotency_key), wish)
 
 
 @router.post(
@@ -108,7 +110,7 @@ async def score(request: Request, query: Annotated[ScoreQuery, Query()], house: 
     shape = Shape(facts.image_size, facts.in_channels)
     fitted = await to_thread.run_sync(_fit_all, uploads, shape, house.settings.max_image_pixels, limiter=house.decoding)
     work = query.request(facts, tuple(each.facts for each in fitted))
-    return await _run(request, house, work, wish, b"".join(each.pixels for each in fitted))
+    return await run_work(request, house, work, wish, b"".join(each.pixels for each in fitted))
 
 
 @router.get("/jobs/{job_id}", responses=JOB_RESPONSES, tags=["jobs"])
@@ -123,8 +125,8 @@ async def result(
 ) -> Response:
     """The answer of a job that has succeeded, as the POST would have given it."""
     view = await house.queue.view(job_id)
-    media_type = accepted_type(accept, (PNG, JSON) if view.kind is Kind.GENERATE else (JSON,))
-    response = await result_of(house, await house.queue.view(job_id, PICTURES[media_type]), media_type)
+    media_type = accepted_type(accept, offered(type(view.request)))
+    response = await result_of(house, await house.queue.view(job_id, FILES[media_type]), media_type)
     if has_already(if_none_match, etag(view.request, media_type), exists=True):
         return not_modified(view.request, media_type)
     return response
@@ -164,7 +166,7 @@ async def events(
         yield event
 
 
-async def _run(request: Request, house: House, work: Work, wish: Wish, pixels: bytes | None = None) -> Response:
+async def run_work(request: Request, house: House, work: Work, wish: Wish, pixels: bytes | None = None) -> Response:
     """Queue a request, wait as long as the client would, and answer."""
     request.state.model = work.model
     if has_already(wish.if_none_match, etag(work, wish.media_type), exists=False):

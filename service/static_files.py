@@ -87,4 +87,6 @@ def _documentation() -> str:
 def _read(file: Traversable) -> StaticFile:
     # Some machines' tables call a module text/plain, which browsers then refuse to run.
     media_type = "text/javascript" if file.name.endswith(".js") else mimetypes.guess_type(file.name)[0] or ""
-    return StaticFile(file.read_bytes(), f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type)
+    return StaticFile(
+        file.read_bytes(), f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
+    )

@@ -18,6 +18,8 @@ MAX_FILES = 64
 MAX_GUIDANCE = 20.0
 MAX_SEED = 2**53 - 1
 MIN_TEMPERATURE = 0.01  # tiny ones are 0, or overflow, in float32
+# Far beyond what any image is encoded as; beyond it a flow only overflows.
+MAX_LATENT = 1e6
 NO_CLASS = -1
 MAX_NAMES = 20  # class names that an error message lists
 
@@ -152,7 +154,69 @@ class ScoreRequest(Frozen):
     images: Annotated[tuple[ScoreInput, ...], Field(min_length=1, max_length=MAX_FILES)]
 
 
-Request = GenerateRequest | ScoreRequest
+class EncodeRequest(Frozen):
+    """Everything that decides the latents of one image; its pixels (C, H, W) uint8 lie under `input_key`."""
+
+    model: str
+    model_digest: str
+    class_index: Annotated[int, Field(ge=NO_CLASS)]
+    image: ScoreInput
+
+
+class DecodeRequest(Frozen):
+    """Everything that decides the picture that latents give; fields as in `GenerateRequest`.
+
+    Attributes:
+        latents_sha256: Digest of the latents (T, D), float32, little-endian, which lie under `input_key`.
+    """
+
+    model: str
+    model_digest: str
+    class_index: Annotated[int, Field(ge=NO_CLASS)]
+    guidance: Annotated[float, Field(ge=0, le=MAX_GUIDANCE, allow_inf_nan=False)]
+    denoise: bool
+    attention_temperature: Annotated[float, Field(ge=MIN_TEMPERATURE, le=1, allow_inf_nan=False)]
+    latents_sha256: str
+
+
+class InterpolateRequest(Frozen):
+    """Everything that decides the pictures between two images.
+
+    Attributes:
+        n: Pictures, both ends among them, evenly spaced on the sphere of the latents.
+        ends: The images; their pixels (2, C, H, W) uint8 lie under `input_key`.
+    """
+
+    model: str
+    model_digest: str
+    class_index: Annotated[int, Field(ge=NO_CLASS)]
+    n: Annotated[int, Field(ge=2, le=MAX_IMAGES)]
+    ends: tuple[ScoreInput, ScoreInput]
+
+
+class VerifyRequest(Frozen):
+    """A picture and the request it claims to come from.
+
+    Attributes:
+        model_digest: Of the weights the service knew; the claim has its own.
+        claim: What the picture says of itself.
+        sha256: Digest of its pixels, which lie under `input_key`, (C, H, W) uint8.
+        width: In pixels.
+        height: In pixels.
+        channels: 1 grey, 3 RGB.
+    """
+
+    model: str
+    model_digest: str
+    claim: GenerateRequest
+    sha256: str
+    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+    channels: Literal[1, 3]
+
+
+PictureRequest = GenerateRequest | EncodeRequest | DecodeRequest | InterpolateRequest | VerifyRequest
+Request = PictureRequest | ScoreRequest
 
 
 class GenerateResult(Frozen):
@@ -169,6 +233,36 @@ class GenerateResult(Frozen):
     width: int
     height: int
     stabilised: tuple[int, ...] = ()
+
+
+class EncodeResult(Frozen):
+    """How well an image comes back from its latents, which lie under `pictures_key`, field `latents`.
+
+    Attributes:
+        max_abs_error: Largest distance of a value from the image, both in [-1, 1].
+        rms_error: The root of the mean square of the distances.
+        changed_values: Values that are another of 256 levels.
+    """
+
+    max_abs_error: float
+    rms_error: float
+    changed_values: int
+
+
+class VerifyResult(Frozen):
+    """What came of recomputing a picture.
+
+    Attributes:
+        width: Of the recomputed picture, in pixels.
+        height: Of the recomputed picture, in pixels.
+        max_difference: Largest difference of a value, of 255; None where the sizes or colours differ.
+        differing_values: Values that differ; None likewise.
+    """
+
+    width: int
+    height: int
+    max_difference: int | None
+    differing_values: int | None
 
 
 class ClassScore(Frozen):
@@ -220,6 +314,7 @@ class ModelFacts(Frozen):
     digest: str
     image_size: int
     in_channels: int
+    patch_size: int
     dims: int
     class_names: tuple[str, ...]
     num_classes: int
@@ -231,6 +326,12 @@ class ModelFacts(Frozen):
     trained_on: str = ""
     data_licence: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def latent_shape(self) -> tuple[int, int]:
+        """Patches in an image, and values in a patch: (T, D)."""
+        patch_dims = self.in_channels * self.patch_size**2
+        return self.dims // patch_dims, patch_dims
 
     def class_name(self, index: int) -> str | None:
         """The name of a class; None for no class."""
@@ -297,12 +398,12 @@ def results_key(job_id: str) -> str:
 
 
 def input_key(job_id: str) -> str:
-    """Where the pixels of a scoring job lie, one after the other."""
+    """Where the bytes that a job is about lie: pixels, one image after the other, or latents."""
     return f"tarflow:input:{job_id}"
 
 
 def pictures_key(job_id: str) -> str:
-    """Where the PNGs of a generation lie."""
+    """Where the files that a job made lie: PNGs, or latents."""
     return f"tarflow:pictures:{job_id}"
 
 

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model import Sampler, TarFlow, load
@@ -33,16 +31,21 @@ from worker.contract import (
 from worker.errors import JobCancelled, JobError, ModelChanged, NonFiniteSample
 from worker.halving import in_halves
 from worker.painter import BetweenBlocks, PaintedRows, Painter, Passage
+from worker.painting import Painting
 
 SCORE_CHUNK = 64
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """uint8 pixels (n, C, H, W) of one request, and which of them took the corrected guidance rule."""
+    """uint8 pixels (n, C, H, W) of one request, and which of them took the corrected guidance rule.
+
+    The same as images, unclipped, for whoever measures them.
+    """
 
     pixels: Tensor
     stabilised: tuple[int, ...]
+    images: Tensor
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Engine:
             digest=self.digest,
             image_size=config.image_size,
             in_channels=config.in_channels,
+            patch_size=config.patch_size,
             dims=config.dims,
             class_names=card.class_names,
             num_classes=config.num_classes,
@@ -116,7 +120,14 @@ class Engine:
         """
         for request in requests:
             self.check_digest(request.model_digest)
-        rows, painter = self._rows(requests), self._painter()
+        shape = (self.flow.config.patches, self.flow.config.patch_dims)
+        return self.paint([Painting.seeded(request, shape) for request in requests], between_blocks)
+
+    def paint(
+        self, paintings: Sequence[Painting], between_blocks: BetweenBlocks | None = None
+    ) -> list[Pictures | JobError]:
+        """Pictures of each painting, all in one batch; arguments as in `generate`."""
+        rows, painter = self._rows(paintings), self._painter()
         dropped: set[int] = set()
 
         def watch(passage: Passage) -> frozenset[int]:
@@ -128,12 +139,13 @@ class Engine:
         broken = torch.nonzero(stabilised).flatten().to(self.device)
         if len(broken):
             images[broken] = painter.paint(rows.select(broken), "corrected")
-        pixels, finite, owner = to_pixels(images, self.flow.config).cpu(), _finite(images), rows.owner.cpu()
+        images, finite, owner = images.cpu(), _finite(images), rows.owner.cpu()
+        pixels = to_pixels(images, self.flow.config)
         return [
             JobCancelled("asked to stop while it ran")
             if index in dropped
-            else _picture(request, *(each[owner == index] for each in (pixels, finite, stabilised)))
-            for index, request in enumerate(requests)
+            else _picture(painting, *(each[owner == index] for each in (pixels, finite, stabilised, images)))
+            for index, painting in enumerate(paintings)
         ]
 
     def _painter(self) -> Painter:
@@ -203,27 +215,17 @@ class Engine:
             ),
         )
 
-    def _rows(self, requests: Sequence[GenerateRequest]) -> PaintedRows:
-        shape = (self.flow.config.patches, self.flow.config.patch_dims)
-        each = [(index, request, seed) for index, request in enumerate(requests) for seed in request.seeds]
-        noise = torch.from_numpy(np.stack([_noise(seed, shape) for _, _, seed in each]))
+    def _rows(self, paintings: Sequence[Painting]) -> PaintedRows:
+        each = [(index, painting) for index, painting in enumerate(paintings) for _ in painting.noise]
         device = self.device
         return PaintedRows(
-            noise=noise.to(device),
-            labels=torch.tensor([request.class_index for _, request, _ in each], device=device),
-            guidance=torch.tensor([request.guidance for _, request, _ in each], device=device),
-            temperature=torch.tensor([request.attention_temperature for _, request, _ in each], device=device),
-            denoise=torch.tensor([request.denoise for _, request, _ in each], device=device),
-            owner=torch.tensor([index for index, _, _ in each], device=device),
+            noise=torch.cat([painting.noise for painting in paintings]).to(device),
+            labels=torch.tensor([painting.class_index for _, painting in each], device=device),
+            guidance=torch.tensor([painting.guidance for _, painting in each], device=device),
+            temperature=torch.tensor([painting.attention_temperature for _, painting in each], device=device),
+            denoise=torch.tensor([painting.denoise for _, painting in each], device=device),
+            owner=torch.tensor([index for index, _ in each], device=device),
         )
-
-
-def _noise(seed: int, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """The standard normal latents of one image.
-
-    Not torch's generator: it heeds 32 bits of a seed, and its stream depends on the device.
-    """
-    return np.random.Generator(np.random.Philox(seed)).standard_normal(shape, dtype=np.float32)
 
 
 def _finite(images: Tensor) -> Tensor:
@@ -231,8 +233,10 @@ def _finite(images: Tensor) -> Tensor:
     return images.flatten(1).isfinite().all(dim=1).cpu()
 
 
-def _picture(request: GenerateRequest, pixels: Tensor, finite: Tensor, stabilised: Tensor) -> Pictures | JobError:
-    """What came of one request: its rows' pixels, and which of them are finite and which took the other rule."""
+def _picture(
+    painting: Painting, pixels: Tensor, finite: Tensor, stabilised: Tensor, images: Tensor
+) -> Pictures | JobError:  # fmt: skip
+    """What came of one painting: its rows' pixels, and which of them are finite and which took the other rule."""
     if not bool(finite.all()):
-        return NonFiniteSample(f"guidance {request.guidance:g}")
-    return Pictures(pixels, tuple(torch.nonzero(stabilised).flatten().tolist()))
+        return NonFiniteSample(f"guidance {painting.guidance:g}")
+    return Pictures(pixels, tuple(torch.nonzero(stabilised).flatten().tolist()), images)

@@ -19,21 +19,24 @@ from torch import Tensor
 
 from model.pixels import to_pixels
 from worker.batch_worker import Outcome
-from worker.contract import GenerateRequest, GenerateResult, Kind, ScoreRequest, input_key
+from worker.contract import GenerateRequest, Kind, PictureRequest, Request, ScoreRequest, input_key
 from worker.engine import Engine, Pictures
 from worker.errors import JobError, NonFiniteSample
-from worker.images import encode_pictures, encode_preview
+from worker.images import encode_preview
 from worker.metrics import WorkerMetrics
 from worker.observer import Observer
 from worker.pace import note_pace
 from worker.painter import Passage
+from worker.picture_jobs import PictureJob
 from worker.picture_store import count_results, store_pictures
 from worker.served_job import ServedJob
 
 OUTCOMES = ("succeeded", "failed", "cancelled")
 
 log = logging.getLogger(__name__)
-Wanted = TypeVar("Wanted", GenerateRequest, ScoreRequest)
+Wanted = TypeVar("Wanted")
+AnyRequest = TypeVar("AnyRequest", bound=Request)
+PICTURE_REQUESTS: TypeAdapter[PictureRequest] = TypeAdapter(PictureRequest)
 
 
 @dataclass(frozen=True)
@@ -60,33 +63,37 @@ class Handlers:
         return work(jobs)
 
     def _generate(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
-        def make(requests: list[GenerateRequest], able: list[ServedJob]) -> list[Outcome]:
-            observer = Observer(self.connection, able, self._draw)
-            made = self._timed(sum(each.n for each in requests), lambda: self.engine.generate(requests, observer))
+        def make(wanted: list[PictureJob], able: list[ServedJob]) -> list[Outcome]:
+            observer, paintings = Observer(self.connection, able, self._draw), [each.painting for each in wanted]
+            images = sum(len(each.noise) for each in paintings)
+            made = self._timed(images, lambda: self.engine.paint(paintings, observer))
             files: dict[str, Mapping[str, bytes]] = {}
-            outcomes = [self._finish(*each, files) for each in zip(able, requests, made, strict=True)]
+            outcomes = [self._finish(*each, files) for each in zip(able, wanted, made, strict=True)]
             # Written before the jobs are committed as finished: a finished job always has its pictures.
             store_pictures(self.connection, files, self.result_ttl_s)
             return outcomes
 
-        return self._with_requests(jobs, GenerateRequest, make)
+        def parse(job: ServedJob) -> PictureJob:
+            request = self._checked(PICTURE_REQUESTS.validate_python(job.args[0]))
+            content = None if isinstance(request, GenerateRequest) else self.connection.get(input_key(job.id))
+            return PictureJob.of(self.engine, request, content if isinstance(content, bytes) else None)
+
+        return self._with_requests(jobs, parse, make)
 
     def _finish(
         self,
         job: ServedJob,
-        request: GenerateRequest,
+        wanted: PictureJob,
         made: Pictures | JobError,
         files: dict[str, Mapping[str, bytes]],
     ) -> Outcome:
-        """The result of a job, its PNGs among the `files`."""
+        """The result of a job, what it made among the `files`."""
         if isinstance(made, JobError):
             if isinstance(made, NonFiniteSample):
-                self._count("non_finite", request.n)
+                self._count("non_finite", len(wanted.painting.noise))
             return made
         self._count("non_finite", len(made.stabilised))
-        files[job.id] = encode_pictures(made.pixels, request, self.engine.facts())
-        height, width = made.pixels.shape[2:]
-        result = GenerateResult(seeds=request.seeds, width=width, height=height, stabilised=made.stabilised)
+        result, files[job.id] = wanted.answer(self.engine, made)
         return result.model_dump(mode="json")
 
     def _draw(self, passage: Passage, owner: int) -> bytes:
@@ -103,7 +110,7 @@ class Handlers:
             count_results(self.connection, kept, self.result_ttl_s)
             return [scored[index] if isinstance(each, Tensor) else each for index, each in enumerate(pixels)]
 
-        return self._with_requests(jobs, ScoreRequest, score)
+        return self._with_requests(jobs, lambda job: self._checked(ScoreRequest.model_validate(job.args[0])), score)
 
     def _pixels(self, job: ServedJob, request: ScoreRequest) -> Tensor | JobError:
         content = self.connection.get(input_key(job.id))
@@ -116,23 +123,26 @@ class Handlers:
     def _with_requests(
         self,
         jobs: Sequence[ServedJob],
-        kind: type[Wanted],
+        parse: Callable[[ServedJob], Wanted],
         work: Callable[[list[Wanted], list[ServedJob]], list[Outcome]],
     ) -> list[Outcome]:
-        """Do `work` on the jobs whose payloads can be used; the others fail alone."""
+        """Do `work` on the jobs that can be parsed; the others fail alone."""
         requests: list[Wanted] = []
         outcomes: dict[str, Outcome] = {}
         for job in jobs:
             try:
-                request = TypeAdapter(kind).validate_python(job.args[0])
-                self.engine.check_digest(request.model_digest)
-                requests.append(request)
+                requests.append(parse(job))
             except Exception as error:
                 outcomes[job.id] = error
         able = [job for job in jobs if job.id not in outcomes]
         done = work(requests, able) if able else []
         outcomes |= dict(zip((job.id for job in able), done, strict=True))
         return [outcomes[job.id] for job in jobs]
+
+    def _checked(self, request: AnyRequest) -> AnyRequest:
+        """The request, if it was filled in for these weights; else raises ModelChanged."""
+        self.engine.check_digest(request.model_digest)
+        return request
 
     def _timed(self, images: int, work: Callable[[], Any]) -> Any:
         """Time a batch, count its images, and fold its pace into the average that estimates are made from."""

@@ -6,6 +6,7 @@ Owns the encoding, the text chunks and the contact sheet. Knows nothing of model
 import io
 import json
 import math
+from collections.abc import Mapping
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -22,26 +23,34 @@ def encode_pictures(pixels: Tensor, request: GenerateRequest, facts: ModelFacts)
     files = {}
     for index, seed in enumerate(request.seeds):
         alone = request.model_copy(update={"seed": seed, "n": 1})
-        files[str(index)] = _png(pixels[index], alone, facts)
+        files[str(index)] = _png(pixels[index], describe(alone, facts))
     if request.n > 1:
-        files["sheet"] = _png(_laid_out(pixels), request, facts)
+        files["sheet"] = _png(laid_out(pixels), describe(request, facts))
+    return files
+
+
+def encode_sheet(pixels: Tensor, words: Mapping[str, object]) -> dict[str, bytes]:
+    """PNGs of uint8 pixels (n, C, H, W) that say the same of themselves, the `sheet` of several in one row."""
+    files = {str(index): _png(each, words) for index, each in enumerate(pixels)}
+    if len(pixels) > 1:
+        files["sheet"] = _png(contact_sheet(pixels, columns=len(pixels)), words)
     return files
 
 
 def encode_preview(pixels: Tensor) -> bytes:
     """A PNG of uint8 pixels (n, C, H, W) on their way, laid out as the pictures will be; it claims nothing."""
-    return _file(_laid_out(pixels), PngInfo())
+    return _file(laid_out(pixels), PngInfo())
 
 
-def _png(pixels: Tensor, request: GenerateRequest, facts: ModelFacts) -> bytes:
-    """A PNG of uint8 pixels (C, H, W) with its request in a text chunk."""
+def _png(pixels: Tensor, words: Mapping[str, object]) -> bytes:
+    """A PNG of uint8 pixels (C, H, W) with how it was made in a text chunk."""
     text = PngInfo()
     text.add_text("Software", SOFTWARE)
-    text.add_itxt("tarflow", json.dumps(describe(request, facts), ensure_ascii=False))
+    text.add_itxt("tarflow", json.dumps(words, ensure_ascii=False))
     return _file(pixels, text)
 
 
-def _laid_out(pixels: Tensor) -> Tensor:
+def laid_out(pixels: Tensor) -> Tensor:
     """The picture itself, (C, H, W), or a sheet of several, in a square."""
     return pixels[0] if len(pixels) == 1 else contact_sheet(pixels, columns=math.ceil(math.sqrt(len(pixels))))
 

@@ -31,11 +31,12 @@ redis.call('EXPIRE', KEYS[2], ARGV[4])
 
 
 def store_pictures(connection: Redis, pictures: Mapping[str, Mapping[str, bytes]], ttl_s: int) -> None:
-    """Keep the PNGs of jobs, by their ids, whose results will be kept for `ttl_s`, and a little longer."""
+    """Keep the files of jobs, by their ids, whose results will be kept for `ttl_s`, and a little longer."""
     with connection.pipeline() as pipeline:
         for job_id, files in pictures.items():
-            pipeline.hset(pictures_key(job_id), mapping=dict(files.items()))
-            pipeline.expire(pictures_key(job_id), ttl_s + OUTLIVE_JOB_S)
+            if files:
+                pipeline.hset(pictures_key(job_id), mapping=dict(files.items()))
+                pipeline.expire(pictures_key(job_id), ttl_s + OUTLIVE_JOB_S)
             _hold(pipeline, job_id, sum(len(content) for content in files.values()), ttl_s)
         pipeline.execute()
 

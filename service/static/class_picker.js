@@ -4,13 +4,16 @@ import { element, freshId } from "./element.js";
 
 const MOST_SHOWN = 60;
 
-// A field in `container`, whose label reads `label`; `extra` are choices beside the classes, `[value, name]`.
+// A field in `container`, whose label reads `label`; `extra` are choices beside the classes, `[value, name]`; `first`
+// is the class that is chosen while nobody has.
 export class ClassPicker {
   #options = [];
   #shown = [];
   #active = -1;
+  #first;
 
-  constructor(container, { label = "Class", extra = [["", "No class"]], changed = () => {} } = {}) {
+  constructor(container, { label = "Class", extra = [["", "No class"]], first = null, changed = () => {} } = {}) {
+    this.#first = first;
     this.extra = extra;
     this.changed = changed;
     const [inputId, listId] = [freshId("class"), freshId("classes")];
@@ -45,7 +48,8 @@ export class ClassPicker {
     });
     this.#options = [...this.extra.filter(([value]) => count || value !== "all"), ...classes];
     if (!this.#options.some(([value]) => value === this.value)) this.value = this.extra[0][0];
-    this.choose(this.value);
+    this.choose(this.#first ?? this.value);
+    if (count) this.#first = null;
   }
 
   choose(value) {

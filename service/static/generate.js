@@ -18,7 +18,7 @@ const part = (id) => document.getElementById(id);
 export function startGenerate() {
   const form = part("generate-form");
   const stage = new Stage(part("stage"));
-  const classes = new ClassPicker(part("class"));
+  const classes = new ClassPicker(part("class"), { first: "0" });
   const seed = new Seed(part("seed"), part("dice"), part("lock"));
   let running = null;
 
@@ -34,7 +34,7 @@ export function startGenerate() {
     const problem = part("generate-problem");
     clearProblem(problem, form);
     const query = { ...dials(form), class: classes.value, seed: seed.next() };
-    stage.begin(Number(query.n));
+    stage.begin();
     part("cancel").hidden = false;
     try {
       const answer = await run({

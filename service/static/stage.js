@@ -17,8 +17,7 @@ export class Stage {
     this.#rest();
   }
 
-  begin(count) {
-    this.count = count;
+  begin() {
     this.#startedS = 0;
     this.film.replaceChildren();
     this.film.hidden = true;
@@ -26,6 +25,7 @@ export class Stage {
     this.#tell(0, "Sending the request");
     this.passage.hidden = false;
     this.root.setAttribute("aria-busy", "true");
+    this.root.scrollIntoView({ block: "nearest" });
   }
 
   // An event of the job, as `run` tells it.
@@ -42,6 +42,7 @@ export class Stage {
     this.#end();
     const many = pictures.length > 1;
     this.canvas.classList.toggle("many", many);
+    this.canvas.style.setProperty("--columns", Math.ceil(Math.sqrt(pictures.length)));
     this.canvas.replaceChildren(
       ...pictures.map((picture) => {
         const image = element("img", { src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}`, draggable: "false" });

@@ -4,6 +4,7 @@ Owns its facts, its pictures and its scores. Runs jobs through the real queue wo
 thread that asks it to. Knows no law.
 """
 
+import struct
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,19 +15,27 @@ import httpx
 from redis import Redis
 from rq.job import Job
 
+from service.job_record import REQUESTS
 from tests.service.image_files import encoded, plain
 from worker.attendant import Duty
 from worker.batch_worker import BatchWorker, Outcome
 from worker.contract import (
     ClassScore,
+    DecodeRequest,
+    EncodeRequest,
+    EncodeResult,
+    Frozen,
     GenerateRequest,
     GenerateResult,
     ImageScore,
+    InterpolateRequest,
     Kind,
     ModelDefaults,
     ModelFacts,
     ScoreRequest,
     ScoreResult,
+    VerifyRequest,
+    VerifyResult,
     facts_key,
     input_key,
     pictures_key,
@@ -42,6 +51,7 @@ FACTS = ModelFacts(
     digest="d1" * 32,
     image_size=28,
     in_channels=1,
+    patch_size=4,
     dims=784,
     class_names=DIGITS,
     num_classes=10,
@@ -97,12 +107,35 @@ class StandIn:
         return [self.failure or self._do(job, job.args[0]) for job in jobs]
 
     def _do(self, job: Job, payload: dict[str, Any]) -> dict[str, Any]:
-        result: GenerateResult | ScoreResult
-        if job.func_name == Kind.GENERATE:
-            result = self._generate(job, GenerateRequest.model_validate(payload))
+        request = REQUESTS.validate_python(payload)
+        assert job.func_name == (Kind.SCORE if isinstance(request, ScoreRequest) else Kind.GENERATE)
+        result: Frozen
+        if isinstance(request, ScoreRequest):
+            result = self._score(job, request)
+        elif isinstance(request, GenerateRequest):
+            result = self._generate(job, request)
         else:
-            result = self._score(job, ScoreRequest.model_validate(payload))
+            result = self._there_and_back(job, request)
         return result.model_dump(mode="json")
+
+    def _there_and_back(
+        self, job: Job, request: EncodeRequest | DecodeRequest | InterpolateRequest | VerifyRequest
+    ) -> Frozen:
+        content = self.connection.get(input_key(job.id))
+        assert isinstance(content, bytes)
+        if isinstance(request, VerifyRequest):
+            # It recomputes black pictures.
+            differing = sum(value > 0 for value in content)
+            return VerifyResult(width=28, height=28, max_difference=max(content), differing_values=differing)
+        if isinstance(request, EncodeRequest):
+            self.connection.hset(pictures_key(job.id), mapping={"latents": latents(content)})
+            return EncodeResult(max_abs_error=0.5, rms_error=0.25, changed_values=len(content))
+        n = request.n if isinstance(request, InterpolateRequest) else 1
+        files: dict[Any, Any] = {str(index): picture(index) for index in range(n)}
+        if n > 1:
+            files["sheet"] = sheet(n)
+        self.connection.hset(pictures_key(job.id), mapping=files)
+        return GenerateResult(seeds=(), width=28, height=28)
 
     def _generate(self, job: Job, request: GenerateRequest) -> GenerateResult:
         files: dict[Any, Any] = {str(index): picture(seed) for index, seed in enumerate(request.seeds)}
@@ -120,6 +153,11 @@ class StandIn:
 def picture(seed: int) -> bytes:
     """The PNG that a seed gives: one grey all over."""
     return encoded(plain("L", (28, 28), seed % 256), "PNG")
+
+
+def latents(pixels: bytes) -> bytes:
+    """What pixels are encoded as: each value itself."""
+    return struct.pack(f"<{len(pixels)}f", *pixels)
 
 
 def sheet(images: int) -> bytes:

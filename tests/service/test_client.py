@@ -1,5 +1,6 @@
 """Owns the laws of the Python client: what it asks for, it gets once, through failures that pass."""
 
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -140,3 +141,30 @@ def test_patience_runs_out_while_nothing_but_heartbeats_come() -> None:
     door = Door(httpx.Response(200, content=heartbeats()))
     with client(door, patience_s=0.1) as tarflow, pytest.raises(TimeoutError, match=JOB):
         list(tarflow.events(JOB))
+
+
+def test_an_image_goes_there_and_back() -> None:
+    encoded = {"latents": [[0.5, 1.5]], "round_trip": {"changed_values": 0}}
+    decoded = {"images": [{"png_base64": "UE5H"}]}
+    answers = [accepted(), stream("done"), httpx.Response(200, json=encoded)]
+    door = Door(*answers, accepted(), stream("done"), httpx.Response(200, json=decoded))
+    with client(door) as tarflow:
+        found = tarflow.encode(b"image", "7")
+        assert tarflow.decode(found["latents"], "8", guidance=0) == b"PNG"
+    assert [request.url.path for request in (door.asked[0], door.asked[3])] == ["/encode", "/decode"]
+    assert json.loads(door.asked[3].content) == {"latents": [[0.5, 1.5]]}
+    assert dict(door.asked[3].url.params) == {"class": "8", "guidance": "0"}
+
+
+def test_what_lies_between_two_images_comes_as_pictures() -> None:
+    images = [{"at": at, "png_base64": "UE5H"} for at in (0, 1)]
+    door = Door(accepted(), stream("done"), httpx.Response(200, json={"images": images}))
+    with client(door) as tarflow:
+        assert tarflow.interpolate(b"one", b"other", n=2) == [b"PNG", b"PNG"]
+    assert door.asked[0].content.count(b'name="image"') == 2
+
+
+def test_a_picture_is_verified() -> None:
+    door = Door(accepted(), stream("done"), httpx.Response(200, json={"verified": True}))
+    with client(door) as tarflow:
+        assert tarflow.verify(b"PNG") == {"verified": True}

@@ -111,3 +111,11 @@ def test_a_wait_of_anything_but_whole_seconds_is_a_bad_header_that_names_the_lim
 def test_a_bad_wait_is_no_better_beside_respond_async() -> None:
     with pytest.raises(BadHeader):
         preferred("respond-async, wait=abc")
+
+
+def test_who_wants_previews_waits_as_long_as_others() -> None:
+    assert preferred("previews") == Preference(DEFAULT_WAIT_S, "previews", previews=True)
+
+
+def test_previews_can_be_wanted_with_an_answer_at_once() -> None:
+    assert preferred("respond-async, previews") == Preference(0.0, "respond-async, previews", previews=True)

@@ -23,6 +23,11 @@ BEARER = {"Authorization": f"Bearer {SECRET}"}
 GUARDED = [
     ("POST", "/generate"),
     ("POST", "/score"),
+    ("POST", "/encode"),
+    ("POST", "/decode"),
+    ("POST", "/interpolate"),
+    ("POST", "/verify"),
+    ("GET", "/status"),
     ("GET", "/models"),
     ("GET", "/models/digits"),
     ("GET", f"/jobs/{'0' * 32}"),

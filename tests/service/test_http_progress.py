@@ -8,7 +8,7 @@ from rq.job import JobStatus
 from tests.service.image_files import encoded, plain
 from tests.service.stand_in import StandIn
 from tests.service.submissions import put
-from worker.contract import PROGRESS_FIELD, Kind, pace_key
+from worker.contract import PREVIEW_FIELD, PROGRESS_FIELD, Kind, pace_key
 
 AT_ONCE = {"Prefer": "respond-async"}
 IMAGE = encoded(plain("L", (28, 28), 7), "PNG")
@@ -92,3 +92,12 @@ def test_who_asks_for_a_job_on_its_way_is_told_of_its_progress(api: httpx.Client
     note(redis, path, "2/4")
     body = api.post("/generate?seed=5", headers=AT_ONCE).json()
     assert (body["state"], body["progress"], body["position"]) == ("running", 0.5, None)
+
+
+@pytest.mark.parametrize(("prefer", "wanted"), [("respond-async, previews", b"1"), ("respond-async", None)])
+def test_previews_are_kept_from_the_first_for_who_wants_them(
+    prefer: str, wanted: bytes | None, api: httpx.Client, redis: Redis
+) -> None:
+    answer = api.post("/generate", headers={"Prefer": prefer})
+    assert answer.headers["Preference-Applied"] == prefer
+    assert redis.hget(f"rq:job:{answer.json()['job_id']}", PREVIEW_FIELD) == wanted

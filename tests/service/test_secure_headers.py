@@ -14,13 +14,13 @@ from tests.service.conftest import client_of
 from tests.service.stand_in import FACTS
 
 EVERYWHERE = ["/", "/livez", "/readyz", "/metrics", "/models", "/nowhere", "/docs", "/openapi.json", "/generate?n=0"]
-REMOTE = re.compile(r'(?:src|href)="(https://[^/"]+)')
+LOADED = re.compile(r'<(?:script|link|img)[^>]* (?:src|href)="([^"]+)')
 
 
 @pytest.fixture(scope="module")
 def bare_api(redis_url: str) -> Iterator[httpx.Client]:
     """A client of an app without documentation and metrics."""
-    settings = ServiceSettings(redis_url=redis_url, models=FACTS.name, docs=False, metrics=False)
+    settings = ServiceSettings(redis_url=redis_url, models=FACTS.name, docs=False, metrics=False, page=False)
     with client_of(create_app(settings)) as client:
         yield client
 
@@ -52,14 +52,24 @@ def test_the_page_may_run_its_own_scripts_and_no_others(api: httpx.Client) -> No
     assert "unsafe-eval" not in policy
 
 
-def test_the_page_may_load_from_where_it_does(api: httpx.Client) -> None:
-    answer = api.get("/docs")
-    remote = set(REMOTE.findall(answer.text))
-    assert remote
-    assert [host for host in remote if host not in answer.headers["Content-Security-Policy"]] == []
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_no_page_may_ask_another_host(path: str, api: httpx.Client) -> None:
+    answer = api.get(path)
+    assert LOADED.findall(answer.text)
+    assert [file for file in LOADED.findall(answer.text) if not file.startswith("/")] == []
+    assert "://" not in answer.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/redoc", "/metrics", "/"])
+def test_the_front_page_runs_and_wears_its_own_files_alone(api: httpx.Client) -> None:
+    policy = api.get("/").headers["Content-Security-Policy"]
+    assert "script-src 'self';" in policy
+    assert "style-src 'self';" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize(
+    "path", ["/docs", "/docs/swagger-ui.css", "/openapi.json", "/redoc", "/metrics", "/", "/static/page.js"]
+)
 def test_what_is_switched_off_is_not_there(path: str, bare_api: httpx.Client) -> None:
     assert bare_api.get(path).status_code == 404
 

@@ -50,6 +50,7 @@ FACTS = ModelFacts(
     digest="d1",
     image_size=8,
     in_channels=1,
+    patch_size=4,
     dims=64,
     class_names=("cat", "dog", "2"),
     num_classes=3,

@@ -17,6 +17,7 @@ from worker.contract import MAX_SEED, NO_CLASS, GenerateRequest
 from worker.engine import Engine, Pictures
 from worker.errors import ModelChanged, NonFiniteSample
 from worker.images import encode_pictures
+from worker.painting import Painting
 
 # The width of the bundled checkpoints: matrix kernels differ by size.
 MNIST: dict[str, Any] = {"image_size": 28, "channels": 128, "head_dim": 64}
@@ -34,9 +35,14 @@ def files(engine: Engine, requests: Sequence[GenerateRequest]) -> list[bytes]:
 
 def unrounded(engine: Engine, requests: Sequence[GenerateRequest]) -> Tensor:
     """The images (N, C, H, W) of requests, before they become pixels."""
-    images = engine._painter().paint(engine._rows(requests), "linear")
+    images = engine._painter().paint(engine._rows([painting(engine, each) for each in requests]), "linear")
     assert bool(images.isfinite().all())
     return images
+
+
+def painting(engine: Engine, request: GenerateRequest) -> Painting:
+    """What a request is painted from."""
+    return Painting.seeded(request, (engine.flow.config.patches, engine.flow.config.patch_dims))
 
 
 def mixed_requests(engine: Engine, count: int) -> list[GenerateRequest]:
@@ -120,7 +126,7 @@ def test_the_seed_after_the_last_is_the_first(engine: Engine) -> None:
 def test_a_plain_picture_among_guided_and_denoised_ones_is_the_plain_sample(engine: Engine) -> None:
     plain = generate_request(engine, guidance=0.0, denoise=False)
     *_, picture = made(engine, generate_request(engine, n=4, guidance=9.0, class_index=2), plain)
-    noise = engine._rows([plain]).noise
+    noise = painting(engine, plain).noise
     images = sample(engine.flow, noise, torch.tensor([plain.class_index]), guidance=0.0)
     # Made alone and unpadded, so the last bit of a float may differ: a grey level at most.
     difference = picture.pixels.int() - to_pixels(images, engine.flow.config).int()
@@ -130,7 +136,7 @@ def test_a_plain_picture_among_guided_and_denoised_ones_is_the_plain_sample(engi
 def test_a_denoised_picture_is_the_sample_after_its_denoising_step(engine: Engine) -> None:
     request = generate_request(engine, guidance=0.0)
     (picture,) = made(engine, request)
-    noise = engine._rows([request]).noise
+    noise = painting(engine, request).noise
     labels = torch.tensor([request.class_index])
     images = denoise(engine.flow, sample(engine.flow, noise, labels, guidance=0.0), labels)
     difference = picture.pixels.int() - to_pixels(images, engine.flow.config).int()

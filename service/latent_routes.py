@@ -1,0 +1,113 @@
+"""The routes there and back: images to latents, latents to pictures, what lies between, and what is true of a picture.
+
+Owns the order of a request's steps. What the steps do is elsewhere.
+"""
+
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from pictures.fitting import Shape
+from service.answers import offered
+from service.claims import read_claim
+from service.content_negotiation import JSON
+from service.documentation import (
+    DECODE_BODY,
+    ENCODE_RESPONSES,
+    IMAGE_BODY,
+    IMAGES_BODY,
+    PNG_BODY,
+    SHEET_RESPONSES,
+    VERIFY_RESPONSES,
+)
+from service.errors import InvalidInput, UnsupportedType
+from service.house import House
+from service.latent_files import SAFETENSORS, Latents
+from service.latent_queries import ClassQuery, DecodeQuery, InterpolateQuery, NoQuery, verification
+from service.routes import Headers, TheHouse, run_work, said_once
+from service.score_body import read_uploads
+from service.uploads import Fitted, Upload, fit_upload
+from worker.contract import (
+    DecodeRequest,
+    EncodeRequest,
+    InterpolateRequest,
+    Kind,
+    ModelFacts,
+    VerifyRequest,
+)
+
+router = APIRouter(tags=["there and back"], dependencies=[Depends(said_once)])
+
+
+@router.post("/encode", responses=ENCODE_RESPONSES, openapi_extra=IMAGE_BODY)
+async def encode(
+    request: Request, query: Annotated[ClassQuery, Query()], house: TheHouse, headers: Headers
+) -> Response:
+    """An image's latents, (T, D): JSON, or a safetensors file; and how well the image comes back from them."""
+    wish = headers.wish(house, offered(EncodeRequest))
+    (upload,) = await _uploads(request, house, 1)
+    facts = await _facts(house, query.model)
+    (fitted,) = await _fitted(house, [upload], facts)
+    return await run_work(request, house, query.encoding(facts, fitted.facts), wish, fitted.pixels)
+
+
+@router.post("/decode", responses=SHEET_RESPONSES, openapi_extra=DECODE_BODY)
+async def decode(
+    request: Request, query: Annotated[DecodeQuery, Query()], house: TheHouse, headers: Headers
+) -> Response:
+    """The picture of latents, a safetensors file or JSON: the one that `/generate` makes from the same noise."""
+    wish = headers.wish(house, offered(DecodeRequest))
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    readers = {SAFETENSORS: Latents.from_safetensors, JSON: Latents.from_json}
+    if media_type not in readers:
+        raise UnsupportedType(f"Content-Type: {media_type[:100]!r} is not read; send {SAFETENSORS} or {JSON}")
+    body, facts = await request.body(), await _facts(house, query.model)
+    latents = await to_thread.run_sync(readers[media_type], body, facts.latent_shape, limiter=house.decoding)
+    return await run_work(request, house, query.decoding(facts, latents), wish, latents.content)
+
+
+@router.post("/interpolate", responses=SHEET_RESPONSES, openapi_extra=IMAGES_BODY)
+async def interpolate(
+    request: Request, query: Annotated[InterpolateQuery, Query()], house: TheHouse, headers: Headers
+) -> Response:
+    """Pictures from one image to another, evenly spaced on the sphere of their latents, both ends among them."""
+    wish = headers.wish(house, offered(InterpolateRequest))
+    uploads = await _uploads(request, house, 2)
+    facts = await _facts(house, query.model)
+    start, end = await _fitted(house, uploads, facts)
+    work = query.between(facts, (start.facts, end.facts))
+    return await run_work(request, house, work, wish, start.pixels + end.pixels)
+
+
+@router.post("/verify", responses=VERIFY_RESPONSES, openapi_extra=PNG_BODY)
+async def verify(request: Request, _query: Annotated[NoQuery, Query()], house: TheHouse, headers: Headers) -> Response:
+    """Whether a PNG of ours is what it says: recomputed from its own words, and compared pixel by pixel."""
+    wish = headers.wish(house, offered(VerifyRequest))
+    (upload,) = await _uploads(request, house, 1)
+    limit = house.settings.max_image_pixels
+    claim = await to_thread.run_sync(read_claim, upload, limit, limiter=house.decoding)
+    facts = await _facts(house, claim.request.model)
+    return await run_work(request, house, verification(facts, claim), wish, claim.pixels)
+
+
+async def _facts(house: House, name: str | None) -> ModelFacts:
+    """Of the model, which can be worked for now: all of this takes its inverse."""
+    return await house.models.ready(Kind.GENERATE, name or house.models.default)
+
+
+async def _uploads(request: Request, house: House, wanted: int) -> list[Upload]:
+    uploads = await read_uploads(request, house.settings.max_upload_bytes)
+    if len(uploads) != wanted:
+        raise InvalidInput.of("image", "body", f"takes {wanted} image{'s' * (wanted > 1)}, got {len(uploads)}")
+    return uploads
+
+
+async def _fitted(house: House, uploads: list[Upload], facts: ModelFacts) -> list[Fitted]:
+    shape, limit = Shape(facts.image_size, facts.in_channels), house.settings.max_image_pixels
+
+    def fit() -> list[Fitted]:
+        return [fit_upload(upload, shape, limit) for upload in uploads]
+
+    return await to_thread.run_sync(fit, limiter=house.decoding)

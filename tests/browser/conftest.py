@@ -1,0 +1,134 @@
+"""A real browser over live services: Playwright drives this machine's Chromium.
+
+Owns the browser, its visitors and what their consoles may say. Knows no law.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from model.checkpoint import BUNDLED
+from tests.e2e.conftest import Launcher, Site, launcher, slow, tiny
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+__all__ = ["launcher", "slow", "tiny"]
+
+# Set by .ci/run, which installs a browser: a law that is skipped there would be no law.
+REQUIRED = "REQUIRE_BROWSER"
+# Where a person can look at what the page looked like.
+SCREENSHOTS = "TARFLOW_SCREENSHOTS"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+TIMEOUT_MS = 30_000
+DESK = {"width": 1280, "height": 900}
+# Chromium's own word on an answer that is no success: each is said on the page, too.
+REFUSAL = "Failed to load resource"
+
+
+@dataclass
+class Visitor:
+    """Somebody with the page open, who notes what its console complains of."""
+
+    page: "Page"
+    refusals_are_meant: bool = False
+    complaints: list[str] = field(default_factory=list)
+
+    def hear(self) -> None:
+        """Note every error and warning from now on."""
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda said: self._note(said.type, said.text))
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning") and not (self.refusals_are_meant and text.startswith(REFUSAL)):
+            self.complaints.append(text)
+
+    def await_state(self, state: str) -> None:
+        """Wait until the strip says where the service stands."""
+        self.page.wait_for_selector(f".strip[data-state={state}]", timeout=3 * TIMEOUT_MS)
+
+    def choose_class(self, name: str) -> None:
+        """Choose a class of the view that is shown, as a person would type it."""
+        self.page.locator("main > section:not([hidden])").get_by_role("combobox", name="Class").first.fill(name)
+        self.page.keyboard.press("Enter")
+
+    def generate(self) -> None:
+        """Press the button of the first view."""
+        self.page.get_by_role("button", name="Generate", exact=True).click()
+
+    def await_picture(self) -> None:
+        """Wait until a picture is there with its tools."""
+        self.page.wait_for_selector("#stage a[download]")
+
+    def picture(self, name: str) -> None:
+        """Keep a picture of the page, where somebody asked for them."""
+        if folder := os.environ.get(SCREENSHOTS):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+Visit = Callable[..., Visitor]
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """Chromium without a window."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _do_without("playwright is not installed: pip install tarflow-service[browser]")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        _do_without("there is no Chromium: apt-get install chromium")
+    with sync_playwright() as driver:
+        # Its sandbox is not for root, who runs the tests of continuous integration.
+        yield driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+
+
+@pytest.fixture(scope="session")
+def bundled(browser: "Browser", launcher: Launcher) -> Iterator[Site]:
+    """`tarflow serve` with the bundled checkpoint for pictures."""
+    assert browser.is_connected()
+    if not (BUNDLED / "mnist-28").is_dir():
+        pytest.skip("the bundled checkpoint mnist-28 is absent here")
+    with launcher.serving("--models", "mnist-28") as site:
+        yield site
+
+
+@pytest.fixture
+def visit(browser: "Browser") -> Iterator[Visit]:
+    """Open the page of a service, each time as somebody new; at the end no console may have complained."""
+    with ExitStack() as stack:
+        visitors: list[Visitor] = []
+
+        def come(url: object, refusals_are_meant: bool = False, **options: Any) -> Visitor:
+            context = stack.enter_context(browser.new_context(**{"viewport": DESK, "color_scheme": "light"} | options))
+            context.set_default_timeout(TIMEOUT_MS)
+            visitors.append(visitor := Visitor(context.new_page(), refusals_are_meant))
+            visitor.hear()
+            visitor.page.goto(str(url))
+            return visitor
+
+        yield come
+        complaints = [each for visitor in visitors for each in visitor.complaints]
+    assert complaints == []
+
+
+@pytest.fixture
+def visitor(visit: Visit, bundled: Site) -> Visitor:
+    """Somebody new on the page of the bundled model, which is ready."""
+    visitor = visit(bundled.http.base_url)
+    visitor.await_state("ready")
+    return visitor
+
+
+def _do_without(reason: str) -> NoReturn:
+    if os.environ.get(REQUIRED):
+        pytest.fail(reason)
+    pytest.skip(reason)

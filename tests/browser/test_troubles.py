@@ -1,0 +1,108 @@
+"""Owns the laws of what a visitor is told when something is refused or missing, and that it passes without a reload."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from service.api_keys import new_key
+from tests.browser.conftest import Visit
+from tests.e2e.conftest import Launcher, Site, answers, client
+from tests.e2e.machine import RedisServer, free_port, until
+
+WORKER = ("worker", "--kind", "generate", "--model")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An API, and a Redis that may come and go."""
+
+    redis: RedisServer
+    url: str
+
+
+@pytest.fixture
+def parts(launcher: Launcher, tiny: str, tmp_path: Path) -> Iterator[Parts]:
+    """The API of a model that nobody works for."""
+    redis, port = RedisServer(launcher.start, tmp_path), str(free_port())
+    redis.start()
+    with launcher.running("api", "--port", port, "--models", tiny, redis_url=redis.url), client(int(port)) as http:
+        until(lambda: answers(http, "/livez"))
+        yield Parts(redis, str(http.base_url))
+    redis.stop()
+
+
+def test_a_value_out_of_range_is_told_beside_its_field(visit: Visit, bundled: Site) -> None:
+    visitor = visit(bundled.http.base_url, refusals_are_meant=True)
+    visitor.await_state("ready")
+    visitor.page.get_by_label("Guidance", exact=True).fill("21")
+    visitor.generate()
+    words = visitor.page.locator(".field-problem")
+    words.wait_for()
+    assert "less than or equal to 20" in words.inner_text()
+    assert visitor.page.locator("#guidance").get_attribute("aria-errormessage") == words.get_attribute("id")
+    visitor.picture("out-of-range")
+    visitor.page.get_by_label("Guidance", exact=True).fill("2")
+    visitor.generate()
+    visitor.await_picture()
+    assert words.count() == 0
+
+
+def test_too_much_is_tried_again_by_itself(visit: Visit, launcher: Launcher, tiny: str) -> None:
+    with launcher.serving("--models", tiny, rate_limit="1/second") as site:
+        visitor = visit(site.http.base_url, refusals_are_meant=True)
+        visitor.await_state("ready")
+        said = visitor.page.evaluate_handle(WORDS)
+        until(lambda: site.http.post("/generate").status_code == 429)
+        visitor.generate()
+        visitor.await_picture()
+        assert any("Rate limited. Trying again in" in words for words in said.json_value())
+
+
+def test_without_a_worker_the_page_says_so_and_goes_on_once_there_is_one(
+    visit: Visit, parts: Parts, launcher: Launcher, tiny: str
+) -> None:
+    visitor = visit(parts.url, refusals_are_meant=True)
+    visitor.await_state("no-worker")
+    assert visitor.page.get_by_role("alert").first.inner_text().startswith("Nobody is there to work yet")
+    visitor.picture("no-worker")
+    visitor.generate()
+    visitor.page.locator("#stage [data-words]", has_text="No worker. Trying again in").wait_for()
+    with launcher.running(*WORKER, tiny, redis_url=parts.redis.url, metrics_port="0"):
+        visitor.await_state("ready")
+        visitor.await_picture()
+    assert not visitor.page.locator("#banner").is_visible()
+
+
+def test_while_redis_is_away_the_page_says_so_and_goes_on_once_it_is_back(visit: Visit, parts: Parts) -> None:
+    visitor = visit(parts.url, refusals_are_meant=True)
+    visitor.await_state("no-worker")
+    parts.redis.stop()
+    visitor.await_state("queue-away")
+    assert visitor.page.get_by_role("alert").first.inner_text().startswith("The queue cannot be reached")
+    visitor.picture("queue-away")
+    parts.redis.start()
+    visitor.await_state("no-worker")
+
+
+def test_who_needs_a_key_is_asked_for_it(visit: Visit, launcher: Launcher, tiny: str) -> None:
+    secret, key = new_key("ada")
+    with launcher.serving("--models", tiny, api_keys=key.entry) as site:
+        visitor = visit(site.http.base_url, refusals_are_meant=True)
+        visitor.await_state("locked")
+        visitor.page.get_by_role("button", name="Enter a key").click()
+        visitor.page.get_by_label("Key", exact=True).fill(secret)
+        visitor.page.get_by_role("button", name="Use it").click()
+        visitor.await_state("ready")
+        visitor.generate()
+        visitor.await_picture()
+        assert visitor.page.evaluate("[localStorage.length, sessionStorage.length]")[1] == 1
+
+
+# All that the stage ever says, as it says it.
+WORDS = """() => {
+    const said = [], words = document.querySelector("#stage [data-words]");
+    new MutationObserver(() => said.push(words.textContent)).observe(words, {childList: true});
+    return said;
+}"""
