@@ -5,33 +5,28 @@ Owns bodies and headers. Knows nothing of routes or of how a job is run.
 
 import base64
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi.responses import JSONResponse, Response
 
+from service.class_fields import class_fields
 from service.content_negotiation import JSON, PNG, Preference
 from service.errors import JobCancelled, JobFailed, ResultNotReady, UnknownJob
 from service.house import House
 from service.job_record import JobView
-from service.latent_answers import latent_answer
+from service.latent_answers import latent_answer, latent_types
 from service.latent_files import SAFETENSORS
-from service.models import class_fields
 from worker.contract import (
     MAX_IMAGES,
-    DecodeRequest,
-    EncodeRequest,
     FailureReason,
     GenerateRequest,
     ImageScore,
-    InterpolateRequest,
     JobState,
     ModelFacts,
     Request,
     ScoreInput,
     ScoreRequest,
-    VerifyRequest,
     canonical_digest,
 )
 
@@ -40,15 +35,6 @@ FILES = {
     PNG: ("sheet", "0"),
     SAFETENSORS: ("latents",),
     JSON: ("latents", *(str(index) for index in range(MAX_IMAGES))),
-}
-# The types that an answer may have, the one before the others where a client does not care.
-OFFERED: Mapping[type[Request], tuple[str, ...]] = {
-    GenerateRequest: (PNG, JSON),
-    EncodeRequest: (JSON, SAFETENSORS),
-    DecodeRequest: (PNG, JSON),
-    InterpolateRequest: (PNG, JSON),
-    VerifyRequest: (JSON,),
-    ScoreRequest: (JSON,),
 }
 
 FAILURES = {
@@ -68,11 +54,6 @@ class Wish:
     preference: Preference
     idempotency_key: str | None = None
     if_none_match: str | None = None
-
-
-def offered(request: type[Request]) -> tuple[str, ...]:
-    """The types that the answer to a request may have; the first is the default."""
-    return OFFERED[request]
 
 
 async def job_body(house: House, view: JobView) -> dict[str, Any]:
@@ -145,6 +126,13 @@ def etag(request: Request, media_type: str) -> str:
 def not_modified(request: Request, media_type: str) -> Response:
     """The client has the answer already: it needs no work."""
     return Response(status_code=304, headers={"ETag": etag(request, media_type), "Vary": "Accept"})
+
+
+def media_types(request: Request) -> tuple[str, ...]:
+    """The types a request's answer can have, the first of them unasked."""
+    if isinstance(request, GenerateRequest):
+        return (PNG, JSON)
+    return (JSON,) if isinstance(request, ScoreRequest) else latent_types(type(request))
 
 
 async def _pictures(house: House, view: JobView, request: GenerateRequest, media_type: str) -> Response:

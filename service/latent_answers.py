@@ -4,16 +4,17 @@ Owns their bodies. Knows nothing of routes or of headers.
 """
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi.responses import JSONResponse, Response
 
-from service.content_negotiation import PNG
+from service.class_fields import class_fields
+from service.content_negotiation import JSON, PNG
 from service.errors import UnknownJob
 from service.house import House
 from service.job_record import JobView
 from service.latent_files import SAFETENSORS, Latents
-from service.models import class_fields
 from worker.contract import (
     DecodeRequest,
     EncodeRequest,
@@ -24,6 +25,17 @@ from worker.contract import (
 )
 
 LatentRequest = EncodeRequest | DecodeRequest | InterpolateRequest | VerifyRequest
+TYPES: Mapping[type[LatentRequest], tuple[str, ...]] = {
+    EncodeRequest: (JSON, SAFETENSORS),
+    DecodeRequest: (PNG, JSON),
+    InterpolateRequest: (PNG, JSON),
+    VerifyRequest: (JSON,),
+}
+
+
+def latent_types(request: type[LatentRequest]) -> tuple[str, ...]:
+    """The types that the answer to such a request can have, the first of them unasked."""
+    return TYPES[request]
 
 
 async def latent_answer(house: House, view: JobView, request: LatentRequest, media_type: str) -> Response:

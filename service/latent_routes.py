@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from pictures.fitting import Shape
-from service.answers import offered
 from service.claims import read_claim
 from service.content_negotiation import JSON
 from service.documentation import (
@@ -24,6 +23,7 @@ from service.documentation import (
 )
 from service.errors import InvalidInput, UnsupportedType
 from service.house import House
+from service.latent_answers import latent_types
 from service.latent_files import SAFETENSORS, Latents
 from service.latent_queries import ClassQuery, DecodeQuery, InterpolateQuery, NoQuery, verification
 from service.routes import Headers, TheHouse, run_work, said_once
@@ -46,7 +46,7 @@ async def encode(
     request: Request, query: Annotated[ClassQuery, Query()], house: TheHouse, headers: Headers
 ) -> Response:
     """An image's latents, (T, D): JSON, or a safetensors file; and how well the image comes back from them."""
-    wish = headers.wish(house, offered(EncodeRequest))
+    wish = headers.wish(house, latent_types(EncodeRequest))
     (upload,) = await _uploads(request, house, 1)
     facts = await _facts(house, query.model)
     (fitted,) = await _fitted(house, [upload], facts)
@@ -58,7 +58,7 @@ async def decode(
     request: Request, query: Annotated[DecodeQuery, Query()], house: TheHouse, headers: Headers
 ) -> Response:
     """The picture of latents, a safetensors file or JSON: the one that `/generate` makes from the same noise."""
-    wish = headers.wish(house, offered(DecodeRequest))
+    wish = headers.wish(house, latent_types(DecodeRequest))
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     readers = {SAFETENSORS: Latents.from_safetensors, JSON: Latents.from_json}
     if media_type not in readers:
@@ -73,7 +73,7 @@ async def interpolate(
     request: Request, query: Annotated[InterpolateQuery, Query()], house: TheHouse, headers: Headers
 ) -> Response:
     """Pictures from one image to another, evenly spaced on the sphere of their latents, both ends among them."""
-    wish = headers.wish(house, offered(InterpolateRequest))
+    wish = headers.wish(house, latent_types(InterpolateRequest))
     uploads = await _uploads(request, house, 2)
     facts = await _facts(house, query.model)
     start, end = await _fitted(house, uploads, facts)
@@ -84,7 +84,7 @@ async def interpolate(
 @router.post("/verify", responses=VERIFY_RESPONSES, openapi_extra=PNG_BODY)
 async def verify(request: Request, _query: Annotated[NoQuery, Query()], house: TheHouse, headers: Headers) -> Response:
     """Whether a PNG of ours is what it says: recomputed from its own words, and compared pixel by pixel."""
-    wish = headers.wish(house, offered(VerifyRequest))
+    wish = headers.wish(house, latent_types(VerifyRequest))
     (upload,) = await _uploads(request, house, 1)
     limit = house.settings.max_image_pixels
     claim = await to_thread.run_sync(read_claim, upload, limit, limiter=house.decoding)

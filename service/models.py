@@ -5,14 +5,13 @@ Owns the reading of what workers announce. Knows nothing of jobs.
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Literal
 
 from redis import asyncio as aioredis
 from redis.commands.core import AsyncScript
 
 from service.errors import NoWorker, UnknownModel
 from service.redis_clients import redis_needed
-from worker.contract import NO_CLASS, PRESENCE_TTL_S, Kind, ModelFacts, facts_key, workers_key
+from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, facts_key, workers_key
 
 RETRY_AFTER_S = 10
 
@@ -82,16 +81,6 @@ class Models:
                 keys=[facts_key(name), workers_key(kind, name)], args=[PRESENCE_TTL_S]
             )
         return content, workers
-
-
-def class_fields(index: int | Literal["all"], facts: ModelFacts | None) -> dict[str, Any]:
-    """A class as answers tell it: its number, None for none, and its name, where the model is known."""
-    if index == "all":
-        return {"class": "all", "class_name": None}
-    return {
-        "class": None if index == NO_CLASS else index,
-        "class_name": facts.class_name(index) if facts else None,
-    }
 
 
 @lru_cache(maxsize=64)

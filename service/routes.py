@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import WithJsonSchema
 
 from pictures.fitting import Shape
-from service.answers import FILES, Wish, answer_post, etag, job_body, not_modified, offered, result_of
+from service.answers import FILES, Wish, answer_post, etag, job_body, media_types, not_modified, result_of
 from service.cancellation import Cancelled
 from service.content_negotiation import JSON, PNG, accepted_type, has_already, idempotency_key, preference
 from service.departure import hung_up
@@ -125,7 +125,7 @@ async def result(
 ) -> Response:
     """The answer of a job that has succeeded, as the POST would have given it."""
     view = await house.queue.view(job_id)
-    media_type = accepted_type(accept, offered(type(view.request)))
+    media_type = accepted_type(accept, media_types(view.request))
     response = await result_of(house, await house.queue.view(job_id, FILES[media_type]), media_type)
     if has_already(if_none_match, etag(view.request, media_type), exists=True):
         return not_modified(view.request, media_type)

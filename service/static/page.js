@@ -2,13 +2,17 @@
 
 import { startGallery } from "./gallery.js";
 import { startGenerate } from "./generate.js";
+import { startJourney } from "./journey.js";
 import { startKeyDoor } from "./key_door.js";
 import { standing } from "./standing.js";
 import { startStrip } from "./strip.js";
+import { startSweeps } from "./sweeps.js";
 import { startViews } from "./views.js";
 
 startKeyDoor();
 startGenerate();
+startSweeps();
+startJourney();
 startGallery();
 startViews();
 startStrip(document.getElementById("strip"), document.getElementById("banner"));

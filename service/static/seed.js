@@ -1,6 +1,9 @@
 // The seed of a picture: drawn, kept, or drawn anew before each. Owns its field, dice and lock.
 
-const MOST_DRAWN = 2 ** 32;
+// A seed that nobody has asked for yet, short enough to be told.
+export function drawnSeed() {
+  return String(crypto.getRandomValues(new Uint32Array(1))[0]);
+}
 
 export class Seed {
   constructor(input, dice, lock) {
@@ -31,7 +34,7 @@ export class Seed {
   }
 
   roll() {
-    this.input.value = String(crypto.getRandomValues(new Uint32Array(1))[0] % MOST_DRAWN);
+    this.input.value = drawnSeed();
   }
 
   // The seed to use now; a new one first, unless it is held.

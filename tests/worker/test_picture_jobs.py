@@ -57,7 +57,7 @@ def decode(engine: Engine, like: GenerateRequest) -> DecodeRequest:
 def verify(engine: Engine, claim: GenerateRequest, pixels: Tensor) -> tuple[VerifyRequest, bytes]:
     """A request to verify pixels (C, H, W), and the pixels."""
     channels, height, width = pixels.shape
-    size = {"channels": channels, "height": height, "width": width}
+    size: dict[str, Any] = {"channels": channels, "height": height, "width": width}
     return VerifyRequest(model="tiny", model_digest=engine.digest, claim=claim, sha256="0", **size), content(pixels)
 
 

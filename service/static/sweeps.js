@@ -1,0 +1,96 @@
+// The view of sweeps: one noise, one dial turned. Owns what is turned, and the strips that come of it.
+
+import { ClassPicker } from "./class_picker.js";
+import { catalogue, className } from "./catalogue.js";
+import { announce, element } from "./element.js";
+import { run } from "./job.js";
+import { modelPicker } from "./model_picker.js";
+import { clearProblem, showProblem } from "./notice.js";
+import { picturesOf, sourceOf, titleOf } from "./picture.js";
+import { drawnSeed } from "./seed.js";
+import { wish } from "./wishes.js";
+
+const GUIDANCES = [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4];
+const MOST_CLASSES = 40;
+const AT_ONCE = 4;
+const part = (id) => document.getElementById(id);
+
+export function startSweeps() {
+  const form = part("sweeps-form");
+  const classes = new ClassPicker(part("sweeps-class"), { first: "0" });
+  let running = null;
+  modelPicker(part("sweeps-model"), (facts) => classes.setFacts(facts));
+  part("sweeps-seed").value = drawnSeed();
+  part("sweeps-dice").addEventListener("click", () => {
+    part("sweeps-seed").value = drawnSeed();
+  });
+  part("sweeps-cancel").addEventListener("click", () => running?.abort());
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    running?.abort();
+    const own = (running = new AbortController());
+    const query = { model: part("sweeps-model").value, class: classes.value, seed: part("sweeps-seed").value.trim() };
+    const sweep = event.submitter?.value === "class" ? classSweep(query) : guidanceSweep(query);
+    clearProblem(part("sweeps-problem"), form);
+    part("sweeps-cancel").hidden = false;
+    try {
+      await fill(sweep, own);
+      announce("The sweep is ready");
+    } catch (error) {
+      if (!own.signal.aborted || running === own) own.abort();
+      if (error.name !== "AbortError") showProblem(part("sweeps-problem"), error, form);
+    } finally {
+      if (running === own) part("sweeps-cancel").hidden = true;
+    }
+  });
+}
+
+function guidanceSweep(query) {
+  const name = className(catalogue.facts(query.model), query.class || null);
+  return {
+    title: `${query.class ? `Class ${name}` : "No class"}, noise ${query.seed}, guidance 0 to 4`,
+    words: "From left to right the class is insisted on more and more. The pictures grow surer, and more alike.",
+    cells: GUIDANCES.map((guidance) => ({ words: String(guidance), query: { ...query, guidance } })),
+  };
+}
+
+function classSweep(query) {
+  const facts = catalogue.facts(query.model);
+  const count = Math.min(facts?.num_classes ?? 0, MOST_CLASSES);
+  const rest = (facts?.num_classes ?? 0) > count ? ` The first ${count} of ${facts.num_classes} classes.` : "";
+  return {
+    title: `Every class, noise ${query.seed}`,
+    words: `The noise holds slant, weight and place; the class says what is drawn with them.${rest}`,
+    cells: Array.from({ length: count }, (_, index) => ({
+      words: className(facts, index),
+      query: { ...query, class: index },
+    })),
+  };
+}
+
+// Draw a strip and fill its cells, a few at a time; an error of one ends the rest.
+async function fill({ title, words, cells }, own) {
+  const places = cells.map((cell) => element("li", {}, element("div", { class: "blank" }), element("span", {}, cell.words)));
+  const strip = element("figure", { class: "sweep" }, element("figcaption", {}, element("b", {}, title)), element("ol", {}, ...places));
+  strip.append(element("p", { class: "hint" }, words));
+  part("sweeps-strips").prepend(strip);
+  const waiting = [...cells.entries()];
+  const work = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      const [index, { query, words: dial }] = next;
+      const answer = await run({ path: "/generate", query, signal: own.signal });
+      const [picture] = picturesOf(await answer.json());
+      const image = element("img", { src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}`, draggable: "false" });
+      const label = `${dial}: a picture of ${titleOf(picture)}`;
+      const button = element("button", { type: "button", "aria-label": label, click: () => wish("look", picture) }, image);
+      places[index].firstChild.replaceWith(button);
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+  } catch (error) {
+    if (!strip.querySelector("img")) strip.remove();
+    throw error;
+  }
+}
