@@ -50,7 +50,7 @@ function guidanceSweep(query) {
   const name = className(catalogue.facts(query.model), query.class || null);
   return {
     title: `${query.class ? `Class ${name}` : "No class"}, noise ${query.seed}, guidance 0 to 4`,
-    words: "From left to right the class is insisted on more and more. The pictures grow surer, and more alike.",
+    words: "From left to right the class is insisted on more and more.",
     cells: GUIDANCES.map((guidance) => ({ words: String(guidance), query: { ...query, guidance } })),
   };
 }
@@ -61,7 +61,7 @@ function classSweep(query) {
   const rest = (facts?.num_classes ?? 0) > count ? ` The first ${count} of ${facts.num_classes} classes.` : "";
   return {
     title: `Every class, noise ${query.seed}`,
-    words: `The noise holds slant, weight and place; the class says what is drawn with them.${rest}`,
+    words: `What the pictures share is in the noise, what they do not is in the class.${rest}`,
     cells: Array.from({ length: count }, (_, index) => ({
       words: className(facts, index),
       query: { ...query, class: index },

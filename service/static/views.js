@@ -25,8 +25,12 @@ function show() {
   const wanted = sections().find((section) => section.id === name) ?? sections()[0];
   for (const section of sections()) section.hidden = section !== wanted;
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.hash === `#${wanted.id}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash === `#${wanted.id}`) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else {
+      link.removeAttribute("aria-current");
+    }
   }
   return wanted.querySelector("h2");
 }

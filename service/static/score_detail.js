@@ -1,0 +1,92 @@
+// One score, looked at closely. Owns its layout: the picture under its heat, the verdict, the numbers, the classes.
+
+import { element } from "./element.js";
+import { heatOf } from "./heat.js";
+import { histogramOf } from "./histogram.js";
+import { inWords } from "./score_words.js";
+
+const MOST_BARS = 10;
+const DIRECTIONS = {
+  too_unlikely: "it is less likely than they are",
+  too_likely: "it is likelier than they are, as simple images can be",
+  unusual_latent: "its noise is not like theirs",
+};
+
+// The element that shows a result of `POST /score`.
+export function scoreDetail(result, facts) {
+  return element("div", { class: "scored" }, picturePane(result, facts), findings(result, facts));
+}
+
+function picturePane(result, facts) {
+  const image = element("img", { src: result.address, alt: result.file.name });
+  const heat = heatOf(result, facts);
+  if (!heat) return element("div", { class: "pane" }, element("div", { class: "layers" }, image));
+  const slide = element("input", {
+    type: "range",
+    min: 0,
+    max: 1,
+    step: 0.01,
+    value: 0.6,
+    "aria-label": "Opacity of the heat map",
+    input: () => {
+      heat.canvas.style.opacity = slide.value;
+    },
+  });
+  heat.canvas.style.opacity = slide.value;
+  return element(
+    "div",
+    { class: "pane" },
+    element("div", { class: "layers" }, image, heat.canvas),
+    element("label", {}, "Heat", slide),
+    element("p", { class: "hint" }, heat.words),
+  );
+}
+
+function findings(result, facts) {
+  return element(
+    "div",
+    { class: "findings" },
+    verdict(result),
+    histogramOf(result, facts),
+    element("dl", {}, ...numbers(result).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
+    posterior(result),
+    element("ul", { class: "warnings" }, ...(result.warnings ?? []).map((words) => element("li", {}, words))),
+  );
+}
+
+function verdict(result) {
+  if (result.p_value === null || result.p_value === undefined) return null;
+  const rate = `${inWords(100 * result.p_value, 2)} % of the model's own images are at least as strange`;
+  if (!result.is_anomaly) return element("p", { class: "verdict" }, element("b", {}, "Usual. "), `${rate}.`);
+  const why = DIRECTIONS[result.direction];
+  return element("p", { class: "verdict bad" }, element("b", {}, "Unusual"), `${why ? `: ${why}` : ""}. ${rate}.`);
+}
+
+function numbers(result) {
+  const all = [
+    ["Log-likelihood", result.log_likelihood_nats === null ? "not finite" : `${inWords(result.log_likelihood_nats, 1)} nats`],
+    ["Bits per dim", inWords(result.bits_per_dim, 3)],
+    ["Density", result.density],
+    ["p-value", inWords(result.p_value, 4)],
+    ["Stranger than", result.percentile === undefined || result.percentile === null ? "" : `${inWords(result.percentile, 1)} % of its own`],
+    ["Complexity", result.complexity_bits_per_dim ? `${inWords(result.complexity_bits_per_dim, 2)} bits per dim as a PNG-like file` : ""],
+    ["Calibration", result.calibration ? `${result.calibration.name}, ${result.calibration.n} images` : ""],
+  ];
+  return all.filter(([, value]) => value);
+}
+
+function posterior(result) {
+  if (!result.classes?.length) return null;
+  const likeliest = [...result.classes].sort((one, other) => other.posterior - one.posterior).slice(0, MOST_BARS);
+  const bars = likeliest.map(({ class_name: name, posterior: share }) => {
+    const words = `${inWords(100 * share, 1)} %`;
+    return element(
+      "li",
+      {},
+      element("span", {}, name),
+      element("meter", { min: 0, max: 1, value: share, "aria-label": `${name}: ${words}` }),
+      element("span", { "aria-hidden": "true" }, words),
+    );
+  });
+  return element("div", {}, element("h4", {}, "Which class"), element("ol", { class: "bars" }, ...bars));
+}
