@@ -37,7 +37,6 @@ FACTS = ModelFacts(
     digest="d",
     image_size=28,
     in_channels=1,
-    patch_size=4,
     dims=784,
     class_names=(),
     num_classes=0,

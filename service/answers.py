@@ -17,15 +17,13 @@ from service.house import House
 from service.job_record import JobView
 from service.latent_answers import latent_answer, latent_types
 from service.latent_files import SAFETENSORS
+from service.score_answer import score_answer
 from worker.contract import (
     MAX_IMAGES,
     FailureReason,
     GenerateRequest,
-    ImageScore,
     JobState,
-    ModelFacts,
     Request,
-    ScoreInput,
     ScoreRequest,
     canonical_digest,
 )
@@ -108,8 +106,12 @@ async def result_of(house: House, view: JobView, media_type: str) -> Response:
         response.headers["X-Seed"] = str(view.request.seed)
     elif not isinstance(view.request, ScoreRequest):
         response = await latent_answer(house, view, view.request, media_type)
+    elif media_type == PNG:
+        response = _heat_map(view)
     else:
-        response = JSONResponse(await _scores(house, view.job_id, view.request))
+        facts = await house.models.facts(view.request.model)
+        scored = await house.queue.scored(view.job_id)
+        response = JSONResponse(score_answer(view.job_id, view.request, scored, facts))
     response.headers["X-Job-Id"] = view.job_id
     response.headers["X-Model"] = view.request.model
     response.headers["ETag"] = etag(view.request, media_type)
@@ -132,7 +134,15 @@ def media_types(request: Request) -> tuple[str, ...]:
     """The types a request's answer can have, the first of them unasked."""
     if isinstance(request, GenerateRequest):
         return (PNG, JSON)
-    return (JSON,) if isinstance(request, ScoreRequest) else latent_types(type(request))
+    if not isinstance(request, ScoreRequest):
+        return latent_types(type(request))
+    return (JSON, PNG) if request.heat_map else (JSON,)
+
+
+def _heat_map(view: JobView) -> Response:
+    if not view.pictures:
+        raise UnknownJob(f"the heat map of job {view.job_id} has expired")
+    return Response(view.pictures[0], media_type=PNG)
 
 
 async def _pictures(house: House, view: JobView, request: GenerateRequest, media_type: str) -> Response:
@@ -163,29 +173,3 @@ async def _pictures(house: House, view: JobView, request: GenerateRequest, media
             "images": images,
         }
     )
-
-
-async def _scores(house: House, job_id: str, request: ScoreRequest) -> dict[str, Any]:
-    facts = await house.models.facts(request.model)
-    scores = (await house.queue.scored(job_id)).scores
-    results = [_score(score, given, facts) for score, given in zip(scores, request.images, strict=True)]
-    return {"job_id": job_id, "model": request.model, **class_fields(request.class_index, facts), "results": results}
-
-
-def _score(score: ImageScore, given: ScoreInput, facts: ModelFacts | None) -> dict[str, Any]:
-    body = score.model_dump(mode="json", exclude={"classes", "marginal_log_likelihood_nats"})
-    body["dims"] = facts.dims if facts else None
-    body["density"] = facts.density if facts else None
-    body["resized_from"] = given.resized_from
-    body["converted_from"] = given.converted_from
-    if score.classes:
-        body["marginal_log_likelihood_nats"] = score.marginal_log_likelihood_nats
-        body["classes"] = [
-            {
-                **class_fields(each.class_index, facts),
-                "log_likelihood_nats": each.log_likelihood_nats,
-                "posterior": each.posterior,
-            }
-            for each in score.classes
-        ]
-    return body

@@ -13,11 +13,11 @@ from PIL import Image
 from pydantic import ValidationError
 
 from pictures.fitting import UnfitImage, decode
+from pictures.origin import REQUEST_CHUNK
 from service.errors import InvalidInput
 from service.uploads import Upload
 from worker.contract import NO_CLASS, GenerateRequest
 
-CHUNK = "tarflow"
 MODES = {"L": 1, "RGB": 3}
 # What the chunk says for people alone.
 ASIDE = ("class", "class_name")
@@ -57,15 +57,15 @@ def read_claim(upload: Upload, max_pixels: int) -> Claim:
 
 
 def _request(field: str, image: Image.Image) -> GenerateRequest:
-    words = image.info.get(CHUNK)
+    words = image.info.get(REQUEST_CHUNK)
     if not isinstance(words, str):
-        raise InvalidInput.of(field, "body", f"has no text chunk {CHUNK!r}: it says nothing of how it was made")
+        raise InvalidInput.of(field, "body", f"has no text chunk {REQUEST_CHUNK!r}: it says nothing of how it was made")
     try:
         told: Any = json.loads(words)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput.of(field, "body", f"has a text chunk {CHUNK!r} that is no JSON") from error
+        raise InvalidInput.of(field, "body", f"has a text chunk {REQUEST_CHUNK!r} that is no JSON") from error
     if not isinstance(told, dict):
-        raise InvalidInput.of(field, "body", f"has a text chunk {CHUNK!r} that is no object")
+        raise InvalidInput.of(field, "body", f"has a text chunk {REQUEST_CHUNK!r} that is no object")
     if "seed" not in told:
         raise InvalidInput.of(field, "body", "was made from latents or images, which it does not hold; only seeds do")
     class_index = told.get("class")

@@ -103,13 +103,16 @@ async def generate(
     "/score", responses=SCORE_RESPONSES, openapi_extra=SCORE_BODY, dependencies=[Depends(said_once)], tags=["work"]
 )
 async def score(request: Request, query: Annotated[ScoreQuery, Query()], house: TheHouse, headers: Headers) -> Response:
-    """The exact log-likelihood of each image: one as the body, or up to 64 as multipart files named `image`."""
-    wish = headers.wish(house, (JSON,))
+    """The exact log-likelihood of each image, and how unusual it is; or a heat map of one.
+
+    One image as the body, or up to 64 as multipart files named `image`.
+    """
+    wish = headers.wish(house, (JSON, PNG))
     uploads = await read_uploads(request, house.settings.max_upload_bytes)
     facts = await house.models.ready(Kind.SCORE, query.model or house.models.default)
     shape = Shape(facts.image_size, facts.in_channels)
     fitted = await to_thread.run_sync(_fit_all, uploads, shape, house.settings.max_image_pixels, limiter=house.decoding)
-    work = query.request(facts, tuple(each.facts for each in fitted))
+    work = query.request(facts, tuple(each.facts for each in fitted), heat_map=wish.media_type == PNG)
     return await run_work(request, house, work, wish, b"".join(each.pixels for each in fitted))
 
 

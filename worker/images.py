@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from model.pixels import contact_sheet
+from pictures.origin import REQUEST_CHUNK
 from worker.contract import GenerateRequest, ModelFacts
 
 SOFTWARE = "tarflow-service"
@@ -46,7 +47,7 @@ def _png(pixels: Tensor, words: Mapping[str, object]) -> bytes:
     """A PNG of uint8 pixels (C, H, W) with how it was made in a text chunk."""
     text = PngInfo()
     text.add_text("Software", SOFTWARE)
-    text.add_itxt("tarflow", json.dumps(words, ensure_ascii=False))
+    text.add_itxt(REQUEST_CHUNK, json.dumps(words, ensure_ascii=False))
     return _file(pixels, text)
 
 

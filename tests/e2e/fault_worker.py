@@ -31,7 +31,6 @@ FACTS = ModelFacts(
     digest="d",
     image_size=1,
     in_channels=1,
-    patch_size=1,
     dims=1,
     class_names=(),
     num_classes=0,

@@ -51,7 +51,6 @@ FACTS = ModelFacts(
     digest="d1" * 32,
     image_size=28,
     in_channels=1,
-    patch_size=4,
     dims=784,
     class_names=DIGITS,
     num_classes=10,
@@ -60,6 +59,7 @@ FACTS = ModelFacts(
     density="noise-smoothed, noise_std 0.1",
     architecture="[patch 4, 128 channels, 4 x 2]",
     defaults=ModelDefaults(guidance=1.5, denoise=True, attention_temperature=1.0),
+    patch_grid=(7, 7),
 )
 LONGEST_IDLE_S = 20  # ends a test whose request was never queued
 AN_HOUR_S = 3600.0

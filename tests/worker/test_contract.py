@@ -9,6 +9,7 @@ from worker.contract import (
     MAX_GUIDANCE,
     MAX_SEED,
     NO_CLASS,
+    CalibrationId,
     ClassScore,
     GenerateRequest,
     GenerateResult,
@@ -50,7 +51,6 @@ FACTS = ModelFacts(
     digest="d1",
     image_size=8,
     in_channels=1,
-    patch_size=4,
     dims=64,
     class_names=("cat", "dog", "2"),
     num_classes=3,
@@ -85,6 +85,11 @@ OTHER: dict[str, Any] = {
     "denoise": False,
     "attention_temperature": 0.4,
     "images": (ScoreInput(sha256="a"),),
+    "calibration": CalibrationId(name="default", digest="d3"),
+    "alpha": 0.05,
+    "patches": True,
+    "heat_map": True,
+    "prior": (0.5, 0.25, 0.25),
 }
 
 
