@@ -61,8 +61,15 @@ def _result(
         "resized_from": given.resized_from,
         "converted_from": given.converted_from,
         "warnings": list(_warnings(score, given, request, calibration)),
-        **({"patch_log_likelihood_nats": score.patch_log_likelihood_nats} if request.patches else {}),
+        **(_patches(score) if request.patches else {}),
         **(_classes(score, facts) if score.classes else {}),
+    }
+
+
+def _patches(score: ImageScore) -> dict[str, Any]:
+    return {
+        "patch_log_likelihood_nats": score.patch_log_likelihood_nats,
+        "patch_surprise_stds": score.patch_surprise_stds,
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 
 from model import CheckpointError
-from model.calibration import Calibration, View
+from model.calibration import Calibration
 from model.calibration_files import calibration_names, load_calibration
 from model.checkpoint import find
 from worker.contract import CalibrationFacts
@@ -32,7 +32,7 @@ def find_calibrations(checkpoint: str, weights_digest: str) -> Iterator[Calibrat
 
 def calibration_facts(calibration: Calibration) -> CalibrationFacts:
     """What the service needs to know of a calibration."""
-    reference, provenance = calibration.references[View.NONE], calibration.provenance
+    views, provenance = calibration.references.items(), calibration.provenance
     places = torch.linspace(0, 1, QUANTILES, dtype=torch.float64)
     return CalibrationFacts(
         name=calibration.name,
@@ -40,6 +40,6 @@ def calibration_facts(calibration: Calibration) -> CalibrationFacts:
         n=provenance.compared,
         created_at=provenance.created_at,
         data=provenance.data,
-        thresholds=reference.thresholds(),
-        score_quantiles=tuple(reference.scores.quantile(places).tolist()),
+        thresholds={str(view): reference.thresholds() for view, reference in views},
+        score_quantiles={str(view): tuple(each.scores.quantile(places).tolist()) for view, each in views},
     )

@@ -335,6 +335,8 @@ class ImageScore(Frozen):
         complexity_bits_per_dim: Length of the image's lossless encoding, in bits per value.
         verdict: How unusual it is; None without a calibration.
         patch_log_likelihood_nats: What each patch adds to the likelihood, in the order of the image; if wanted.
+        patch_surprise_stds: By how many standard deviations each is less likely than is usual there; if wanted, and
+            with a calibration.
         marginal_log_likelihood_nats: log of the mean over classes of p(x | class); for `all` only.
         classes: One entry per class; for `all` only.
     """
@@ -346,6 +348,7 @@ class ImageScore(Frozen):
     complexity_bits_per_dim: float | None = None
     verdict: Verdict | None = None
     patch_log_likelihood_nats: tuple[float | None, ...] = ()
+    patch_surprise_stds: tuple[float | None, ...] | None = None
     marginal_log_likelihood_nats: float | None = None
     classes: tuple[ClassScore, ...] = ()
 
@@ -366,8 +369,9 @@ class CalibrationFacts(Frozen):
         n: Images that p-values compare with: none is below 1 / (n + 1).
         created_at: When it was made, ISO 8601.
         data: What it was made from.
-        thresholds: The anomaly score from which p <= alpha, by alpha; of images scored without a class.
-        score_quantiles: Anomaly scores of the calibration's images, at every twentieth of them from least to most.
+        thresholds: The anomaly score from which p <= alpha, by alpha, of each view: `none`, `given`, `all`.
+        score_quantiles: Anomaly scores of the calibration's images, at every twentieth of them from least to most, of
+            each view.
     """
 
     name: str
@@ -375,8 +379,8 @@ class CalibrationFacts(Frozen):
     n: int
     created_at: str
     data: str
-    thresholds: dict[str, float | None]
-    score_quantiles: tuple[float, ...]
+    thresholds: dict[str, dict[str, float | None]]
+    score_quantiles: dict[str, tuple[float, ...]]
 
     @property
     def id(self) -> CalibrationId:

@@ -142,6 +142,7 @@ class Examiner:
             judged = verdicts(request.alpha, features, found.log_prob, reference)
         bits = bits_per_dim(found.log_prob, self.flow.config.dims)
         with_patches = request.patches or request.heat_map
+        surprises = judge[1].surprises(found.patches) if judge and with_patches else None
         for index, verdict in enumerate(judged):
             yield ImageScore(
                 log_likelihood_nats=known(found.log_prob[index]),
@@ -151,6 +152,7 @@ class Examiner:
                 complexity_bits_per_dim=float(found.complexity[index]),
                 verdict=verdict,
                 patch_log_likelihood_nats=tuple(map(known, found.patches[index])) if with_patches else (),
+                patch_surprise_stds=None if surprises is None else tuple(map(known, surprises[index])),
                 marginal_log_likelihood_nats=None if by_class is None else marginal(by_class[index], request.prior),
                 classes=() if by_class is None else class_scores(by_class[index], request.prior),
             )

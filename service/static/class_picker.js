@@ -39,16 +39,15 @@ export class ClassPicker {
     this.setFacts(null);
   }
 
-  // Offer the classes of a model.
-  setFacts(facts) {
+  // Offer the classes of a model; `wanted` is chosen instead of what was.
+  setFacts(facts, wanted = this.#first ?? this.value) {
     const count = facts?.num_classes ?? 0;
     const classes = Array.from({ length: count }, (_, index) => {
       const name = facts.class_names[index] ?? String(index);
       return [String(index), name === String(index) ? name : `${name} (${index})`];
     });
     this.#options = [...this.extra.filter(([value]) => count || value !== "all"), ...classes];
-    if (!this.#options.some(([value]) => value === this.value)) this.value = this.extra[0][0];
-    this.choose(this.#first ?? this.value);
+    this.choose(wanted);
     if (count) this.#first = null;
   }
 

@@ -12,8 +12,9 @@ export function heatOf(result, facts) {
   const patches = result.patch_log_likelihood_nats ?? [];
   const [rows, columns] = facts?.patch_grid ?? [0, 0];
   if (!patches.length || rows * columns !== patches.length) return null;
-  const surprises = result.patch_surprise;
-  const values = surprises ?? againstMean(patches);
+  const surprises = result.patch_surprise_stds;
+  // Where a likelihood is not finite, nothing could be less likely.
+  const values = surprises?.map((value) => value ?? Infinity) ?? againstMean(patches);
   const limit = surprises ? USUAL_LIMIT : Math.max(...values.map(Math.abs), 1e-6);
   const words = surprises
     ? `Red is less likely than usual at that place, blue more; full at ${USUAL_LIMIT} standard deviations.`

@@ -11,17 +11,18 @@ const SPACE = "http://www.w3.org/2000/svg";
 export function histogramOf(result, facts) {
   const calibration = facts?.calibrations?.find((each) => each.digest === result.calibration?.digest);
   const score = result.anomaly_score;
-  if (!calibration?.score_quantiles?.length || score === null || score === undefined) return null;
-  const quantiles = calibration.score_quantiles;
+  // Scores compare with those of images that were scored alike: without a class, under the given one, or under all.
+  const quantiles = calibration?.score_quantiles[result.calibration.view];
+  if (!quantiles || score === null) return null;
   const [least, most] = [Math.min(quantiles[0], score), Math.max(quantiles.at(-1), score)];
   const across = (value) => ((value - least) / (most - least || 1)) * WIDTH;
   const drawing = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT + FOOT}`, role: "img", class: "histogram" });
   drawing.setAttribute("aria-label", `The score ${score.toFixed(2)} among the calibration's, ${least.toFixed(2)} to ${most.toFixed(2)}`);
   drawing.append(bars(quantiles, across));
-  const threshold = calibration.thresholds?.[String(result.alpha)];
+  const threshold = calibration.thresholds[result.calibration.view][String(result.alpha)];
   if (threshold && threshold <= most) drawing.append(line("threshold", across(threshold)), words(across(threshold), "alpha"));
   drawing.append(line(result.is_anomaly ? "here bad" : "here", across(score)), words(across(score), "this image"));
-  return element("figure", {}, element("h4", {}, "Among the model's own images"), drawing);
+  return element("figure", {}, element("h4", {}, "Among the real images it was calibrated with"), drawing);
 }
 
 // Between neighbouring quantiles lie equally many images: the narrower, the higher.

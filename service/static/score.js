@@ -19,14 +19,12 @@ const MOST_UNASKED = 20;
 const part = (id) => document.getElementById(id);
 
 export function startScore() {
-  const classes = new ClassPicker(part("score-class"), { label: "Under which class", extra: EVERY, changed: () => again() });
   let files = [];
   let running = null;
+  const classes = new ClassPicker(part("score-class"), { label: "Under which class", extra: EVERY, changed: () => again() });
 
   modelPicker(part("score-model"), (facts) => {
-    classes.setFacts(facts);
-    if (facts && facts.num_classes <= MOST_UNASKED) classes.choose("all");
-    else again();
+    classes.setFacts(facts, facts && facts.num_classes <= MOST_UNASKED ? "all" : "");
   });
   part("score-alpha").addEventListener("change", () => again());
   part("score-files").addEventListener("change", () => score([...part("score-files").files]));
@@ -41,7 +39,7 @@ export function startScore() {
   });
 
   function again() {
-    if (files?.length) score(files);
+    if (files.length) score(files);
   }
 
   async function score(given) {

@@ -5,11 +5,11 @@ import { heatOf } from "./heat.js";
 import { histogramOf } from "./histogram.js";
 import { inWords } from "./score_words.js";
 
-const MOST_BARS = 10;
+const MOST_BARS = 5;
 const DIRECTIONS = {
-  too_unlikely: "it is less likely than they are",
-  too_likely: "it is likelier than they are, as simple images can be",
-  unusual_latent: "its noise is not like theirs",
+  too_unlikely: "less likely than images of its kind",
+  too_likely: "likelier than images of its kind, as simple ones can be",
+  unusual_latent: "as likely as images of its kind, but its noise is not like theirs",
 };
 
 // The element that shows a result of `POST /score`.
@@ -56,7 +56,7 @@ function findings(result, facts) {
 
 function verdict(result) {
   if (result.p_value === null || result.p_value === undefined) return null;
-  const rate = `${inWords(100 * result.p_value, 2)} % of the model's own images are at least as strange`;
+  const rate = `Of the real images it was calibrated with, ${inWords(100 * result.p_value, 1)} % are at least as strange`;
   if (!result.is_anomaly) return element("p", { class: "verdict" }, element("b", {}, "Usual. "), `${rate}.`);
   const why = DIRECTIONS[result.direction];
   return element("p", { class: "verdict bad" }, element("b", {}, "Unusual"), `${why ? `: ${why}` : ""}. ${rate}.`);
@@ -68,8 +68,8 @@ function numbers(result) {
     ["Bits per dim", inWords(result.bits_per_dim, 3)],
     ["Density", result.density],
     ["p-value", inWords(result.p_value, 4)],
-    ["Stranger than", result.percentile === undefined || result.percentile === null ? "" : `${inWords(result.percentile, 1)} % of its own`],
-    ["Complexity", result.complexity_bits_per_dim ? `${inWords(result.complexity_bits_per_dim, 2)} bits per dim as a PNG-like file` : ""],
+    ["Stranger than", result.percentile === undefined || result.percentile === null ? "" : `${inWords(result.percentile, 1)} % of them`],
+    ["Complexity", result.complexity_bits_per_dim ? `${inWords(result.complexity_bits_per_dim, 2)} bits per dim, encoded without loss` : ""],
     ["Calibration", result.calibration ? `${result.calibration.name}, ${result.calibration.n} images` : ""],
   ];
   return all.filter(([, value]) => value);
