@@ -85,9 +85,10 @@ export function startGenerate() {
   heed("variations", (picture) => take(picture, { n: VARIATIONS, firstSeed: picture.seed + 1 }));
 }
 
-// The form's values as the query of `POST /generate`.
+// The form's values as the query of `POST /generate`; of a model that nobody has described yet, its own defaults.
 function dials(form) {
   const { model, guidance, n, attention_temperature } = Object.fromEntries(new FormData(form));
+  if (!catalogue.facts(model)) return { model, n };
   return { model, guidance, n, attention_temperature, denoise: part("denoise").checked };
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.api_keys import new_key
-from tests.browser.conftest import Visit
+from tests.browser.conftest import Visit, Visitor
 from tests.e2e.conftest import Launcher, Site, answers, client
 from tests.e2e.machine import RedisServer, free_port, until
 
@@ -33,6 +33,32 @@ def parts(launcher: Launcher, tiny: str, tmp_path: Path) -> Iterator[Parts]:
     redis.stop()
 
 
+@dataclass(frozen=True)
+class Guarded:
+    """A service that asks for a key, and gives those who have it little."""
+
+    site: Site
+    secret: str
+
+    def enter(self, visit: Visit) -> Visitor:
+        """Somebody who has found the door locked, and opened it."""
+        visitor = visit(self.site.http.base_url, refusals_are_meant=True)
+        visitor.await_state("locked")
+        visitor.page.get_by_role("button", name="Enter a key").click()
+        visitor.page.get_by_label("Key", exact=True).fill(self.secret)
+        visitor.page.get_by_role("button", name="Use it").click()
+        visitor.await_state("ready")
+        return visitor
+
+
+@pytest.fixture(scope="module")
+def guarded(launcher: Launcher, tiny: str) -> Iterator[Guarded]:
+    """Such a service, of a model that takes no time."""
+    secret, key = new_key("ada")
+    with launcher.serving("--models", tiny, api_keys=key.entry, rate_limit="1/second") as site:
+        yield Guarded(site, secret)
+
+
 def test_a_value_out_of_range_is_told_beside_its_field(visit: Visit, bundled: Site) -> None:
     visitor = visit(bundled.http.base_url, refusals_are_meant=True)
     visitor.await_state("ready")
@@ -49,15 +75,21 @@ def test_a_value_out_of_range_is_told_beside_its_field(visit: Visit, bundled: Si
     assert words.count() == 0
 
 
-def test_too_much_is_tried_again_by_itself(visit: Visit, launcher: Launcher, tiny: str) -> None:
-    with launcher.serving("--models", tiny, rate_limit="1/second") as site:
-        visitor = visit(site.http.base_url, refusals_are_meant=True)
-        visitor.await_state("ready")
-        said = visitor.page.evaluate_handle(WORDS)
-        until(lambda: site.http.post("/generate").status_code == 429)
-        visitor.generate()
-        visitor.await_picture()
-        assert any("Rate limited. Trying again in" in words for words in said.json_value())
+def test_who_needs_a_key_is_asked_for_it(visit: Visit, guarded: Guarded) -> None:
+    visitor = guarded.enter(visit)
+    visitor.generate()
+    visitor.await_picture()
+    assert visitor.page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 1]
+
+
+def test_too_much_is_tried_again_by_itself(visit: Visit, guarded: Guarded) -> None:
+    visitor = guarded.enter(visit)
+    said = visitor.page.evaluate_handle(WORDS)
+    bearer = {"Authorization": f"Bearer {guarded.secret}"}
+    until(lambda: guarded.site.http.post("/generate", headers=bearer).status_code == 429)
+    visitor.generate()
+    visitor.await_picture()
+    assert any("Rate limited. Trying again in" in words for words in said.json_value())
 
 
 def test_without_a_worker_the_page_says_so_and_goes_on_once_there_is_one(
@@ -72,7 +104,7 @@ def test_without_a_worker_the_page_says_so_and_goes_on_once_there_is_one(
     with launcher.running(*WORKER, tiny, redis_url=parts.redis.url, metrics_port="0"):
         visitor.await_state("ready")
         visitor.await_picture()
-    assert not visitor.page.locator("#banner").is_visible()
+        assert not visitor.page.locator("#banner").is_visible()
 
 
 def test_while_redis_is_away_the_page_says_so_and_goes_on_once_it_is_back(visit: Visit, parts: Parts) -> None:
@@ -84,20 +116,6 @@ def test_while_redis_is_away_the_page_says_so_and_goes_on_once_it_is_back(visit:
     visitor.picture("queue-away")
     parts.redis.start()
     visitor.await_state("no-worker")
-
-
-def test_who_needs_a_key_is_asked_for_it(visit: Visit, launcher: Launcher, tiny: str) -> None:
-    secret, key = new_key("ada")
-    with launcher.serving("--models", tiny, api_keys=key.entry) as site:
-        visitor = visit(site.http.base_url, refusals_are_meant=True)
-        visitor.await_state("locked")
-        visitor.page.get_by_role("button", name="Enter a key").click()
-        visitor.page.get_by_label("Key", exact=True).fill(secret)
-        visitor.page.get_by_role("button", name="Use it").click()
-        visitor.await_state("ready")
-        visitor.generate()
-        visitor.await_picture()
-        assert visitor.page.evaluate("[localStorage.length, sessionStorage.length]")[1] == 1
 
 
 # All that the stage ever says, as it says it.
