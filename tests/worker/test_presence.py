@@ -9,7 +9,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, facts_key, workers_key
+from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, device_key, facts_key, workers_key
 from worker.engine import Engine
 from worker.presence import BEAT_S, announce, presence
 
@@ -78,3 +78,12 @@ def test_a_redis_that_is_away_does_not_stop_a_worker(facts: ModelFacts, caplog: 
     with caplog.at_level(logging.WARNING), presence(nowhere, "me", Kind.SCORE, facts, "cpu"):
         pass
     assert "sign of life not withdrawn" in caplog.text
+
+
+def test_a_sign_of_life_says_what_the_worker_computes_on_and_ends_with_it(connection: Redis, facts: ModelFacts) -> None:
+    announce(connection, "me", Kind.SCORE, facts, "NVIDIA H100")
+    assert connection.get(device_key("me")) == b"NVIDIA H100"
+    assert 0 < connection.ttl(device_key("me")) <= PRESENCE_TTL_S
+    with presence(connection, "me", Kind.SCORE, facts, "NVIDIA H100"):
+        pass
+    assert not connection.exists(device_key("me"))
