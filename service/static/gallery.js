@@ -50,6 +50,7 @@ function draw() {
 function look(picture) {
   const dialog = part("detail");
   const close = () => dialog.close();
+  const kept = shelf.pictures.some((each) => each.id === picture.id);
   const step = (by) => {
     const next = shelf.pictures[shelf.pictures.findIndex((each) => each.id === picture.id) + by];
     if (next) look(next);
@@ -74,7 +75,7 @@ function look(picture) {
         "div",
         { class: "toolbar" },
         ...pictureTools(picture, close),
-        element("button", { type: "button", click: remove }, "Remove"),
+        kept ? element("button", { type: "button", click: remove }, "Remove") : null,
         element("button", { type: "button", click: close }, "Close"),
       ),
     ),

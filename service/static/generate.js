@@ -16,73 +16,84 @@ const VARIATIONS = 9;
 const part = (id) => document.getElementById(id);
 
 export function startGenerate() {
-  const form = part("generate-form");
-  const stage = new Stage(part("stage"));
-  const classes = new ClassPicker(part("class"), { first: "0" });
-  const seed = new Seed(part("seed"), part("dice"), part("lock"));
-  let running = null;
-
+  const maker = new Maker(part("generate-form"));
   linkGuidance();
-  modelPicker(part("model"), (facts) => {
-    classes.setFacts(facts);
-    if (facts) takeDefaults(facts);
-  });
+  modelPicker(part("model"), (facts) => maker.describe(facts));
+  heed("again", (picture) => maker.take(picture, { n: 1, firstSeed: picture.seed }));
+  heed("variations", (picture) => maker.take(picture, { n: VARIATIONS, firstSeed: picture.seed + 1 }));
+}
 
-  async function make() {
-    running?.abort();
-    const own = (running = new AbortController());
-    const problem = part("generate-problem");
-    clearProblem(problem, form);
-    const query = { ...dials(form), class: classes.value, seed: seed.next() };
-    stage.begin();
+class Maker {
+  // What can end the job at hand; null while there is none.
+  #running = null;
+
+  constructor(form) {
+    this.form = form;
+    this.stage = new Stage(part("stage"));
+    this.classes = new ClassPicker(part("class"), { first: "0" });
+    this.seed = new Seed(part("seed"), part("dice"), part("lock"));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.make();
+    });
+    part("cancel").addEventListener("click", () => {
+      this.#running?.abort();
+      form.querySelector("[type=submit]").focus();
+    });
+  }
+
+  // Offer what a model has, and take its defaults.
+  describe(facts) {
+    this.classes.setFacts(facts);
+    if (facts) takeDefaults(facts);
+  }
+
+  // Make what the form asks for; a job at hand is cancelled.
+  async make() {
+    this.#running?.abort();
+    const own = (this.#running = new AbortController());
+    clearProblem(part("generate-problem"), this.form);
+    this.stage.begin();
     part("cancel").hidden = false;
     try {
-      const answer = await run({
-        path: "/generate",
-        query,
-        signal: own.signal,
-        tell: (event, data) => running === own && stage.hear(event, data),
-      });
-      const pictures = picturesOf(await answer.json());
-      stage.show(pictures);
-      wish("made", pictures);
+      await this.#follow(own);
     } catch (error) {
-      if (running !== own) return;
-      stage.give(own.signal.aborted ? "Cancelled" : null);
-      if (!own.signal.aborted) showProblem(problem, error, form);
+      if (this.#running === own) this.#give(error, own.signal.aborted);
     } finally {
-      if (running === own) {
-        running = null;
+      if (this.#running === own) {
+        this.#running = null;
         part("cancel").hidden = true;
       }
     }
   }
 
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    make();
-  });
-  part("cancel").addEventListener("click", () => {
-    running?.abort();
-    form.querySelector("[type=submit]").focus();
-  });
-
-  function take(picture, { n, firstSeed }) {
+  // Set the form to the settings of a picture, and make it.
+  take(picture, { n, firstSeed }) {
     showView("generate");
     part("model").value = picture.model;
-    const facts = catalogue.facts(picture.model);
-    classes.setFacts(facts);
-    classes.choose(picture.class);
+    this.classes.setFacts(catalogue.facts(picture.model), picture.class);
     setGuidance(picture.guidance);
     part("denoise").checked = picture.denoise;
     part("attention_temperature").value = picture.attention_temperature;
     part("n").value = n;
-    seed.keep(firstSeed);
+    this.seed.keep(firstSeed);
     announce("The settings are those of the picture");
-    make();
+    this.make();
   }
-  heed("again", (picture) => take(picture, { n: 1, firstSeed: picture.seed }));
-  heed("variations", (picture) => take(picture, { n: VARIATIONS, firstSeed: picture.seed + 1 }));
+
+  async #follow(own) {
+    const query = { ...dials(this.form), class: this.classes.value, seed: this.seed.next() };
+    const tell = (event, data) => this.#running === own && this.stage.hear(event, data);
+    const answer = await run({ path: "/generate", query, signal: own.signal, tell });
+    const pictures = picturesOf(await answer.json());
+    this.stage.show(pictures);
+    wish("made", pictures);
+  }
+
+  #give(error, aborted) {
+    this.stage.give(aborted ? "Cancelled" : null);
+    if (!aborted) showProblem(part("generate-problem"), error, this.form);
+  }
 }
 
 // The form's values as the query of `POST /generate`; of a model that nobody has described yet, its own defaults.

@@ -19,3 +19,6 @@ startGallery();
 startViews();
 startStrip(document.getElementById("strip"), document.getElementById("banner"));
 standing.start();
+
+// A file that is dropped beside its place must not replace the page.
+for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());

@@ -19,64 +19,77 @@ const MOST_UNASKED = 20;
 const part = (id) => document.getElementById(id);
 
 export function startScore() {
-  let files = [];
-  let running = null;
-  const classes = new ClassPicker(part("score-class"), { label: "Under which class", extra: EVERY, changed: () => again() });
-
-  modelPicker(part("score-model"), (facts) => {
-    classes.setFacts(facts, facts && facts.num_classes <= MOST_UNASKED ? "all" : "");
-  });
-  part("score-alpha").addEventListener("change", () => again());
-  part("score-files").addEventListener("change", () => score([...part("score-files").files]));
-  takeDrops(part("score-drop"), (dropped) => score(dropped));
+  const scorer = new Scorer();
+  modelPicker(part("score-model"), (facts) => scorer.describe(facts));
+  part("score-alpha").addEventListener("change", () => scorer.again());
+  part("score-files").addEventListener("change", () => scorer.score([...part("score-files").files]));
+  takeDrops(part("score-drop"), (dropped) => scorer.score(dropped));
   document.addEventListener("paste", (event) => {
-    if (!part("score").hidden) score(imageFiles(event.clipboardData));
+    if (!part("score").hidden) scorer.score(imageFiles(event.clipboardData));
   });
   heed("score", (picture) => {
     showView("score");
     part("score-model").value = picture.model;
-    score([fileOf(picture)]);
+    scorer.score([fileOf(picture)]);
   });
+}
 
-  function again() {
-    if (files.length) score(files);
+class Scorer {
+  #files = [];
+  #running = null;
+
+  constructor() {
+    this.classes = new ClassPicker(part("score-class"), {
+      label: "Under which class",
+      extra: EVERY,
+      changed: () => this.again(),
+    });
   }
 
-  async function score(given) {
-    if (!given.length) return;
-    files = given;
-    running?.abort();
-    const own = (running = new AbortController());
+  describe(facts) {
+    this.classes.setFacts(facts, facts && facts.num_classes <= MOST_UNASKED ? "all" : "");
+  }
+
+  // Score the same images, asked otherwise.
+  again() {
+    this.score(this.#files);
+  }
+
+  async score(files) {
+    if (!files.length) return;
+    this.#files = files;
+    this.#running?.abort();
+    const own = (this.#running = new AbortController());
     clearProblem(part("score-problem"));
     part("score-words").textContent = `Scoring ${files.length === 1 ? "the image" : `${files.length} images`} …`;
     try {
-      const facts = catalogue.facts(part("score-model").value);
-      show(await ask(facts, own.signal), facts);
+      show(await this.#ask(own.signal), catalogue.facts(part("score-model").value));
     } catch (error) {
-      if (running !== own || own.signal.aborted) return;
+      if (own.signal.aborted) return;
       part("score-words").textContent = "";
       showProblem(part("score-problem"), error);
     }
   }
 
-  async function ask(facts, signal) {
-    const body = new FormData();
+  async #ask(signal) {
+    const [files, body] = [this.#files, new FormData()];
     for (const file of files) body.append("image", file);
-    const query = { model: part("score-model").value, class: classes.value, alpha: part("score-alpha").value, patches: true };
+    const [model, alpha] = [part("score-model").value, part("score-alpha").value];
+    const query = { model, class: this.classes.value, alpha, patches: true };
     const tell = (event, { problem, seconds } = {}) => {
       if (event === "refused") part("score-words").textContent = `${problem.title}. Trying again in ${seconds} s.`;
     };
     const answer = await (await run({ path: "/score", query, body, signal, tell })).json();
     return answer.results.map((result, index) => ({ ...result, file: files[index], address: addressOf(files[index]) }));
   }
+}
 
-  function show(results, facts) {
-    part("score-words").textContent = "";
-    announce(results.length === 1 ? "The score is there" : `${results.length} scores are there`);
-    const look = (result) => part("score-detail").replaceChildren(scoreDetail(result, facts));
-    part("score-table").replaceChildren(...(results.length > 1 ? [scoreTable(results, look)] : []));
-    look(results[0]);
-  }
+function show(results, facts) {
+  part("score-words").textContent = "";
+  announce(results.length === 1 ? "The score is there" : `${results.length} scores are there`);
+  const look = (result) => part("score-detail").replaceChildren(scoreDetail(result, facts));
+  part("score-table").replaceChildren(...(results.length > 1 ? [scoreTable(results, look)] : []));
+  look(results[0]);
 }
 
 const addresses = new WeakMap();

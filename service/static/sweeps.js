@@ -38,8 +38,9 @@ export function startSweeps() {
       await fill(sweep, own);
       announce("The sweep is ready");
     } catch (error) {
-      if (!own.signal.aborted || running === own) own.abort();
+      // The rest of the strip would meet the same.
       if (error.name !== "AbortError") showProblem(part("sweeps-problem"), error, form);
+      own.abort();
     } finally {
       if (running === own) part("sweeps-cancel").hidden = true;
     }
@@ -76,10 +77,14 @@ async function fill({ title, words, cells }, own) {
   strip.append(element("p", { class: "hint" }, words));
   part("sweeps-strips").prepend(strip);
   const waiting = [...cells.entries()];
+  const tell = (event, data) => {
+    if (event === "refused") showProblem(part("sweeps-problem"), data.problem);
+    if (event === "accepted") clearProblem(part("sweeps-problem"));
+  };
   const work = async () => {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       const [index, { query, words: dial }] = next;
-      const answer = await run({ path: "/generate", query, signal: own.signal });
+      const answer = await run({ path: "/generate", query, signal: own.signal, tell });
       const [picture] = picturesOf(await answer.json());
       const image = element("img", { src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}`, draggable: "false" });
       const label = `${dial}: a picture of ${titleOf(picture)}`;
