@@ -15,8 +15,8 @@ from telemetry.log_lines import log_fields
 from telemetry.spans import Spans
 from telemetry.traces import CURRENT, Trace
 
-# Asked every few seconds by machines: worth a line where they fail.
-PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+# Asked every few seconds, by machines and by every page that is open: worth a line where they fail.
+PROBES = frozenset({"/livez", "/readyz", "/metrics", "/status"})
 LONGEST_JOB_ID = 32
 TRACED = b"traceparent"
 SERVER_FAULT = 500

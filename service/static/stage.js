@@ -25,7 +25,8 @@ export class Stage {
     this.#tell(0, "Sending the request");
     this.passage.hidden = false;
     this.root.setAttribute("aria-busy", "true");
-    this.root.scrollIntoView({ block: "nearest" });
+    // On a phone the button is far below.
+    if (this.root.getBoundingClientRect().top < 0) this.root.scrollIntoView();
   }
 
   // An event of the job, as `run` tells it.
@@ -77,7 +78,7 @@ export class Stage {
     this.canvas.classList.remove("many");
     this.canvas.replaceChildren(element("img", { src: source, alt: `The picture after ${done} flow blocks` }));
     const frame = element("img", { src: source, alt: `After block ${done}` });
-    this.film.append(element("li", {}, frame, element("span", { "aria-hidden": "true" }, String(done))));
+    this.film.append(element("li", {}, frame, element("span", { "aria-hidden": "true" }, `block ${done}`)));
     this.film.hidden = false;
   }
 

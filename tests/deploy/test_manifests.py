@@ -51,7 +51,8 @@ def unknown_keys(given: Any, known: Any, path: str = "") -> list[str]:
 def routes() -> set[str]:
     """The paths of everything that the API answers."""
     app = create_app(ServiceSettings(redis_url="redis://127.0.0.1:1/0"))
-    return {route.path for route in app.routes if isinstance(route, Route)} | set(app.openapi()["paths"])
+    schema = {route.path for route in app.routes if isinstance(route, Route)} | set(app.openapi()["paths"])
+    return schema | set(app.state.house.files)
 
 
 @each_overlay
@@ -193,8 +194,7 @@ def test_the_world_reaches_every_route_but_those_of_operation(name: str) -> None
         return any(route == path or (kind == "Prefix" and route.startswith(f"{path}/")) for path, kind in paths)
 
     assert {route for route in routes() if not open_to_the_world(route)} == NOT_FOR_THE_WORLD
-    # The root, which leads to the pages, is no route of the schema.
-    for path in {path for path, _ in paths} - {"/"}:
+    for path, _ in paths:
         assert any(f"{route}/".startswith(f"{path}/") for route in routes()), path
     backends = [each["backend"]["service"] for each in rule["http"]["paths"]]
     assert all(backend == {"name": "api", "port": {"name": "http"}} for backend in backends)

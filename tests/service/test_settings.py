@@ -44,6 +44,7 @@ NONSENSE = [
     ("rate_limit", "60/minute;1/second"),
     ("metrics", ""),
     ("docs", "maybe"),
+    ("page", "maybe"),
     ("log_format", "xml"),
     ("processes", "0"),
     ("processes", "65"),
