@@ -4,6 +4,7 @@ Owns the two of them, which are imported where an option asks for them alone. Kn
 of how a step is made.
 """
 
+import secrets
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +21,7 @@ class Trackers:
 
     def __init__(self, options: TrainOptions, step: int, enabled: bool = True) -> None:
         self._tensorboard = _tensorboard(options, step) if enabled and options.tensorboard else None
-        self._wandb = _wandb(options) if enabled and options.wandb else None
+        self._wandb = _wandb(options, step) if enabled and options.wandb else None
 
     def log(self, records: Iterable[dict[str, Any]]) -> None:
         """Tell each figure of the records under its name, by step; figures that are none are left out."""
@@ -65,11 +66,18 @@ def _summary_writer() -> Any:
     return SummaryWriter
 
 
-def _wandb(options: TrainOptions) -> Any:
-    # The folder's name is the run's id there, so that a resumed run goes on in the same curve.
-    name = options.out.resolve().name
+def _wandb(options: TrainOptions, step: int) -> Any:
+    # The run's name there is kept in its folder, so that a resumed run goes on in the same curve.
+    id_file = options.out / "wandb-id"
+    if not step or not id_file.exists():
+        id_file.write_text(secrets.token_hex(4))
     return _wandb_module().init(
-        project=options.wandb, id=name, name=name, resume="allow", dir=options.out, config=options.to_json()
+        project=options.wandb,
+        id=id_file.read_text(),
+        name=options.out.resolve().name,
+        resume="allow",
+        dir=options.out,
+        config=options.to_json(),
     )
 
 

@@ -119,8 +119,10 @@ class Trainer:
                 if is_last:
                     break
         self.group.wait()  # until the leading one has written everything
-        if self.step < self.total_steps and self.group.leads:
-            print(f"stopped at step {self.step} of {self.total_steps}: --resume goes on", file=sys.stderr)
+        if self.group.leads:
+            stopped = f"stopped at step {self.step} of {self.total_steps}: --resume goes on"
+            made = f"all {self.step} steps are made: {self.folder.checkpoint}"
+            print(stopped if self.step < self.total_steps else made, file=sys.stderr)
 
     def _begin(self) -> None:
         if self.options.resume or (self.options.resume_or_begin and self.folder.is_begun):
@@ -257,7 +259,7 @@ def _note(record: dict[str, Any]) -> str:
     """A record in the words of the progress line."""
     use = "" if record["mfu"] is None else f", {record['mfu']:.1%} of the peak"
     skipped = f", {record['skipped']} steps skipped" if record["skipped"] else ""
-    return f"loss {record['loss_nats_per_dim']}, {record['images_per_s']:.0f} images/s{use}{skipped}"
+    return f"loss {record['loss_nats_per_dim']}, {record['images_per_s']:.1f} images/s{use}{skipped}"
 
 
 def train(options: TrainOptions, group: ProcessGroup) -> None:

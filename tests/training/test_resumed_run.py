@@ -115,6 +115,15 @@ def test_a_piece_says_how_to_go_on(make_run: RunMaker, capsys: pytest.CaptureFix
     assert "stopped at step 1 of 6: --resume goes on" in capsys.readouterr().err
 
 
+def test_a_finished_run_says_so_again_when_it_is_resumed(
+    make_run: RunMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run()
+    capsys.readouterr()
+    make_run(resume=True)
+    assert capsys.readouterr().err == f"all 6 steps are made: {run / 'checkpoint'}\n"
+
+
 def test_skipped_steps_are_still_counted_after_resuming(
     make_options: OptionsMaker, make_run: RunMaker, alone: ProcessGroup, records: Records
 ) -> None:

@@ -91,6 +91,11 @@ def test_the_log_holds_one_json_record_a_step(make_run: RunMaker, records: Recor
     assert {frozenset(record) for record in found} == {frozenset(TOLD | SPEED)}
 
 
+def test_every_figure_of_the_log_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    assert [name for name in sorted(TOLD | SPEED) if f"`{name}`" not in text] == []
+
+
 def test_the_log_counts_epochs(make_run: RunMaker, records: Records) -> None:
     assert [record["epoch"] for record in records(make_run())] == pytest.approx([step / 3 for step in range(1, 7)])
 
