@@ -101,28 +101,31 @@ class Trainer:
         """
         self._begin()
         last_step = min(self.total_steps, self.options.stop_after or self.total_steps)
-        progress = Progress("training, step", self.total_steps, self.step, self.group.leads)
         with Trackers(self.options, self.step, self.group.leads and self.step < last_step) as trackers:
-            while self.step < last_step:
-                if not self._unread:
-                    read_s = time.perf_counter()
-                self._advance()
-                if not self._must_read(last_step):
-                    continue
-                records, elapsed_s = self._read(read_s)
-                is_last = self.step == last_step or 0 < self.options.stop_after_s <= elapsed_s
-                if self.group.leads:
-                    self.folder.log(records)
-                    trackers.log(records)
-                progress.advance(len(records), _note(records[-1]))
-                self._write(is_last)
-                if is_last:
-                    break
+            self._train(last_step, trackers)
         self.group.wait()  # until the leading one has written everything
         if self.group.leads:
             stopped = f"stopped at step {self.step} of {self.total_steps}: --resume goes on"
             made = f"all {self.step} steps are made: {self.folder.checkpoint}"
             print(stopped if self.step < self.total_steps else made, file=sys.stderr)
+
+    def _train(self, last_step: int, trackers: Trackers) -> None:
+        """Make steps until the last one or the end of the time."""
+        progress = Progress("training, step", self.total_steps, self.step, self.group.leads)
+        while self.step < last_step:
+            since_s = time.perf_counter()
+            self._advance()
+            while not self._must_read(last_step):
+                self._advance()
+            records, elapsed_s = self._read(since_s)
+            is_last = self.step == last_step or 0 < self.options.stop_after_s <= elapsed_s
+            if self.group.leads:
+                self.folder.log(records)
+                trackers.log(records)
+            progress.advance(len(records), _note(records[-1]))
+            self._write(is_last)
+            if is_last:
+                return
 
     def _begin(self) -> None:
         if self.options.resume or (self.options.resume_or_begin and self.folder.is_begun):

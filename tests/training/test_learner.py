@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from model import TarFlow
 from training.learner import Learner
@@ -53,3 +54,16 @@ def test_a_step_in_bfloat16_is_close_to_one_in_float32(after_steps: Callable[...
 
 def test_weights_stay_in_float32_under_bfloat16(after_steps: Callable[..., Step]) -> None:
     assert {weight.dtype for weight in after_steps(torch.float32, precision="bf16")[0].values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("changes", [{}, {"precision": "bf16", "accumulate": 2}, {"clip": 0.0}])
+def test_a_step_asks_for_no_value_for_which_the_host_would_wait(
+    make_options: OptionsMaker, alone: ProcessGroup, changes: dict[str, object]
+) -> None:
+    options = make_options(**changes)
+    with FakeTensorMode():  # tensors without values: to ask for one raises
+        learner = Learner(TarFlow(options.architecture(num_classes=2)), options, alone)
+        for step in range(2):
+            loss, _ = learner.learn(step, torch.empty(8, 1, 8, 8), torch.zeros(8, dtype=torch.int64), 0.01)
+        with pytest.raises(DataDependentOutputException):
+            loss.item()
