@@ -48,9 +48,7 @@ class Learner:
         if group.world > 1 and options.shard:
             shard(self.objective, flow)
         elif group.world > 1:
-            self.objective = DistributedDataParallel(
-                self.objective, gradient_as_bucket_view=True, broadcast_buffers=False
-            )
+            self.objective = DistributedDataParallel(self.objective, gradient_as_bucket_view=True)
         self.average = Average(flow, options.ema)
         self.optimizer = torch.optim.AdamW(
             flow.parameters(), betas=BETAS, weight_decay=options.weight_decay, fused=True
