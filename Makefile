@@ -30,7 +30,7 @@ setup: .venv/installed
 .venv/installed: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint requirements.lock --editable ".[deploy,dev,embedded,worker]"
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable ".[calibrate,deploy,dev,embedded,worker]"
 	touch $@
 
 clean:

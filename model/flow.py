@@ -5,7 +5,7 @@ sampling, files or training.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import cast
 
@@ -77,15 +77,23 @@ class TarFlow(nn.Module):
         Raises:
             ValueError: A wrong shape, dtype or class.
         """
+        log_abs_dets = []
+        for latents, log_abs_det in self.passes(images, labels, recompute, checked):  # noqa: B007 - the last are wanted
+            log_abs_dets.append(log_abs_det)
+        return latents, torch.stack(log_abs_dets, dim=1)
+
+    def passes(
+        self, images: Tensor, labels: Tensor | None = None, recompute: bool = False, checked: bool = True
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The patches (N, T, D) after each block, and the block's log|det| by patch (N, T); otherwise as `encode`."""
         if checked:
             self.check_images(images)
             self.check_labels(labels, len(images))
-        latents, log_abs_dets = self.patchify(images), []
+        patches = self.patchify(images)
         for block in self.blocks:
             run = partial(checkpoint, block, use_reentrant=False) if recompute else block
-            latents, log_abs_det = run(latents, labels)
-            log_abs_dets.append(log_abs_det)
-        return latents, torch.stack(log_abs_dets, dim=1)
+            patches, log_abs_det = run(patches, labels)
+            yield patches, log_abs_det
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Latents (N, T, D) and the log|det| of the whole map (N,), in nats; arguments as `encode`."""
@@ -106,8 +114,11 @@ class TarFlow(nn.Module):
 
     def log_prior(self, latents: Tensor) -> Tensor:
         """Log-density (N,), in nats, of latents (N, T, D) under the prior."""
-        energy = latents.square() / self.var + self.var.log() + math.log(2 * math.pi)
-        return -0.5 * energy.sum(dim=(1, 2))
+        return self.patch_log_prior(latents).sum(dim=1)
+
+    def patch_log_prior(self, latents: Tensor) -> Tensor:
+        """The same by patch, (N, T)."""
+        return -0.5 * (latents.square() / self.var + self.var.log() + math.log(2 * math.pi)).sum(dim=2)
 
     def log_prob(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Exact log-likelihood (N,), in nats, of images in [-1, 1]: change of variables, equation (1)."""

@@ -6,25 +6,22 @@ Owns bodies and headers. Knows nothing of routes or of how a job is run.
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from fastapi.responses import JSONResponse, Response
 
+from service.class_fields import class_fields
 from service.content_negotiation import JSON, PNG, Preference
 from service.errors import JobCancelled, JobFailed, ResultNotReady, UnknownJob
 from service.house import House
 from service.job_record import JobView
+from service.score_answer import score_answer
 from worker.contract import (
     MAX_IMAGES,
-    NO_CLASS,
     FailureReason,
     GenerateRequest,
-    ImageScore,
     JobState,
-    ModelFacts,
     Request,
-    ScoreInput,
-    ScoreRequest,
     canonical_digest,
 )
 
@@ -100,8 +97,12 @@ async def result_of(house: House, view: JobView, media_type: str) -> Response:
     if isinstance(view.request, GenerateRequest):
         response = await _pictures(house, view, view.request, media_type)
         response.headers["X-Seed"] = str(view.request.seed)
+    elif media_type == PNG:
+        response = _heat_map(view)
     else:
-        response = JSONResponse(await _scores(house, view.job_id, view.request))
+        facts = await house.models.facts(view.request.model)
+        scored = await house.queue.scored(view.job_id)
+        response = JSONResponse(score_answer(view.job_id, view.request, scored, facts))
     response.headers["X-Job-Id"] = view.job_id
     response.headers["X-Model"] = view.request.model
     response.headers["ETag"] = etag(view.request, media_type)
@@ -118,6 +119,19 @@ def etag(request: Request, media_type: str) -> str:
 def not_modified(request: Request, media_type: str) -> Response:
     """The client has the answer already: it needs no work."""
     return Response(status_code=304, headers={"ETag": etag(request, media_type), "Vary": "Accept"})
+
+
+def media_types(request: Request) -> tuple[str, ...]:
+    """The types a request's answer can have, the first of them unasked."""
+    if isinstance(request, GenerateRequest):
+        return (PNG, JSON)
+    return (JSON, PNG) if request.heat_map else (JSON,)
+
+
+def _heat_map(view: JobView) -> Response:
+    if not view.pictures:
+        raise UnknownJob(f"the heat map of job {view.job_id} has expired")
+    return Response(view.pictures[0], media_type=PNG)
 
 
 async def _pictures(house: House, view: JobView, request: GenerateRequest, media_type: str) -> Response:
@@ -140,7 +154,7 @@ async def _pictures(house: House, view: JobView, request: GenerateRequest, media
         {
             "job_id": view.job_id,
             "model": request.model,
-            **_class_fields(request.class_index, facts),
+            **class_fields(request.class_index, facts),
             "guidance": request.guidance,
             "seed": request.seed,
             "denoise": request.denoise,
@@ -148,38 +162,3 @@ async def _pictures(house: House, view: JobView, request: GenerateRequest, media
             "images": images,
         }
     )
-
-
-async def _scores(house: House, job_id: str, request: ScoreRequest) -> dict[str, Any]:
-    facts = await house.models.facts(request.model)
-    scores = (await house.queue.scored(job_id)).scores
-    results = [_score(score, given, facts) for score, given in zip(scores, request.images, strict=True)]
-    return {"job_id": job_id, "model": request.model, **_class_fields(request.class_index, facts), "results": results}
-
-
-def _score(score: ImageScore, given: ScoreInput, facts: ModelFacts | None) -> dict[str, Any]:
-    body = score.model_dump(mode="json", exclude={"classes", "marginal_log_likelihood_nats"})
-    body["dims"] = facts.dims if facts else None
-    body["density"] = facts.density if facts else None
-    body["resized_from"] = given.resized_from
-    body["converted_from"] = given.converted_from
-    if score.classes:
-        body["marginal_log_likelihood_nats"] = score.marginal_log_likelihood_nats
-        body["classes"] = [
-            {
-                **_class_fields(each.class_index, facts),
-                "log_likelihood_nats": each.log_likelihood_nats,
-                "posterior": each.posterior,
-            }
-            for each in score.classes
-        ]
-    return body
-
-
-def _class_fields(index: int | Literal["all"], facts: ModelFacts | None) -> dict[str, Any]:
-    if index == "all":
-        return {"class": "all", "class_name": None}
-    return {
-        "class": None if index == NO_CLASS else index,
-        "class_name": facts.class_name(index) if facts else None,
-    }

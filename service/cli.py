@@ -102,6 +102,12 @@ def evaluate_command(context: typer.Context) -> None:
     _become("training", context)
 
 
+@app.command("calibrate", context_settings=PASSED_ON)
+def calibrate_command(context: typer.Context) -> None:
+    """Learn from held-out real images what is usual, for p-values of scores."""
+    _become("training", context)
+
+
 @app.command("import", context_settings=PASSED_ON)
 def import_command(context: typer.Context) -> None:
     """Turn a published .pth state dict into a checkpoint folder."""

@@ -45,7 +45,10 @@ PICTURE: dict[int | str, dict[str, Any]] = {
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already"}}
 GENERATE_RESPONSES = {**PICTURE, **ACCEPTED, **NOT_MODIFIED, **_problems(400, 404, 406, 408, 409, 422, 429, 500, 503)}
 SCORE_RESPONSES = {
-    200: {"description": "A score per image, in order", "content": OBJECT},
+    200: {
+        "description": "A score per image, in order; or a heat map of one",
+        "content": {**OBJECT, "image/png": BINARY},
+    },
     **ACCEPTED,
     **NOT_MODIFIED,
     **_problems(400, 404, 406, 408, 409, 413, 415, 422, 429, 500, 503),

@@ -4,6 +4,7 @@ Owns the query parameters and how they become requests. Knows nothing of Redis o
 """
 
 import hashlib
+import math
 import secrets
 from typing import Annotated, Literal
 
@@ -11,10 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.errors import InvalidInput
 from worker.contract import (
+    DEFAULT_ALPHA,
+    MAX_ALPHA,
+    MAX_CLASS_PASSES,
     MAX_GUIDANCE,
     MAX_IMAGES,
     MAX_SEED,
+    MIN_ALPHA,
     MIN_TEMPERATURE,
+    CalibrationId,
     GenerateRequest,
     ModelFacts,
     ScoreInput,
@@ -91,16 +97,67 @@ class ScoreQuery(Query):
     class_: Annotated[
         str | None, Field(alias="class", max_length=200, description="index, name or `all`; left out: no class")
     ] = None
+    alpha: Annotated[
+        float,
+        Field(ge=MIN_ALPHA, le=MAX_ALPHA, allow_inf_nan=False, description="rate of false alarms among own images"),
+    ] = DEFAULT_ALPHA
+    calibration: Annotated[
+        str | None, Field(min_length=1, max_length=64, description="name of one of the model's; default: its first")
+    ] = None
+    patches: Annotated[bool, Field(description="list what each patch adds to the log-likelihood")] = False
+    prior: Annotated[
+        str | None,
+        Field(max_length=20_000, description="with `class=all`: a weight for each class, separated by commas"),
+    ] = None
 
-    def request(self, facts: ModelFacts, images: tuple[ScoreInput, ...]) -> ScoreRequest:
+    def request(self, facts: ModelFacts, images: tuple[ScoreInput, ...], heat_map: bool = False) -> ScoreRequest:
         """The request for these images.
 
         Raises:
-            InvalidInput: No such class.
+            InvalidInput: No such class or calibration, a prior that fits no classes, too many images for a heat
+                map or for every class.
         """
         every = self.class_ == "all" and facts.num_classes > 0
         wanted: int | Literal["all"] = "all" if every else _class_index(facts, self.class_, ", or all")
-        return ScoreRequest(model=facts.name, model_digest=facts.digest, class_index=wanted, images=images)
+        if every and len(images) * facts.num_classes > MAX_CLASS_PASSES:
+            most = MAX_CLASS_PASSES // facts.num_classes
+            raise InvalidInput.of("image", "body", f"takes at most {most} with class=all, got {len(images)}")
+        if heat_map and len(images) > 1:
+            raise InvalidInput.of("image", "body", f"takes one for a heat map (Accept: image/png), got {len(images)}")
+        return ScoreRequest(
+            model=facts.name,
+            model_digest=facts.digest,
+            class_index=wanted,
+            images=images,
+            calibration=self._calibration(facts),
+            alpha=self.alpha,
+            patches=self.patches,
+            heat_map=heat_map,
+            prior=_shares(self.prior, facts, every) if self.prior is not None else (),
+        )
+
+    def _calibration(self, facts: ModelFacts) -> CalibrationId | None:
+        try:
+            found = facts.calibration(self.calibration)
+            return found.id if found else None
+        except ValueError as error:
+            raise InvalidInput.of("calibration", "query", str(error)) from error
+
+
+def _shares(prior: str, facts: ModelFacts, every: bool) -> tuple[float, ...]:
+    """Weights as shares of their sum."""
+    if not every:
+        raise InvalidInput.of("prior", "query", "goes with class=all alone")
+    try:
+        weights = [float(each) for each in prior.split(",")]
+    except ValueError as error:
+        raise InvalidInput.of("prior", "query", "takes numbers separated by commas") from error
+    total = math.fsum(weights)
+    if len(weights) != facts.num_classes or not (min(weights) >= 0 and 0 < total < math.inf):
+        raise InvalidInput.of(
+            "prior", "query", f"takes {facts.num_classes} weights of at least 0, one above 0, got {len(weights)}"
+        )
+    return tuple(weight / total for weight in weights)
 
 
 def _class_index(facts: ModelFacts, wanted: str | None, more: str = "") -> int:

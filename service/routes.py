@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import WithJsonSchema
 
 from pictures.fitting import Shape
-from service.answers import PICTURES, Wish, answer_post, etag, job_body, not_modified, result_of
+from service.answers import PICTURES, Wish, answer_post, etag, job_body, media_types, not_modified, result_of
 from service.cancellation import Cancelled
 from service.content_negotiation import JSON, PNG, accepted_type, has_already, idempotency_key, preference
 from service.departure import hung_up
@@ -101,13 +101,16 @@ async def generate(
     "/score", responses=SCORE_RESPONSES, openapi_extra=SCORE_BODY, dependencies=[Depends(said_once)], tags=["work"]
 )
 async def score(request: Request, query: Annotated[ScoreQuery, Query()], house: TheHouse, headers: Headers) -> Response:
-    """The exact log-likelihood of each image: one as the body, or up to 64 as multipart files named `image`."""
-    wish = headers.wish(house, (JSON,))
+    """The exact log-likelihood of each image, and how unusual it is; or a heat map of one.
+
+    One image as the body, or up to 64 as multipart files named `image`.
+    """
+    wish = headers.wish(house, (JSON, PNG))
     uploads = await read_uploads(request, house.settings.max_upload_bytes)
     facts = await house.models.ready(Kind.SCORE, query.model or house.models.default)
     shape = Shape(facts.image_size, facts.in_channels)
     fitted = await to_thread.run_sync(_fit_all, uploads, shape, house.settings.max_image_pixels, limiter=house.decoding)
-    work = query.request(facts, tuple(each.facts for each in fitted))
+    work = query.request(facts, tuple(each.facts for each in fitted), heat_map=wish.media_type == PNG)
     return await _run(request, house, work, wish, b"".join(each.pixels for each in fitted))
 
 
@@ -123,7 +126,7 @@ async def result(
 ) -> Response:
     """The answer of a job that has succeeded, as the POST would have given it."""
     view = await house.queue.view(job_id)
-    media_type = accepted_type(accept, (PNG, JSON) if view.kind is Kind.GENERATE else (JSON,))
+    media_type = accepted_type(accept, media_types(view.request))
     response = await result_of(house, await house.queue.view(job_id, PICTURES[media_type]), media_type)
     if has_already(if_none_match, etag(view.request, media_type), exists=True):
         return not_modified(view.request, media_type)

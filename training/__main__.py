@@ -1,4 +1,4 @@
-"""The commands `train`, `evaluate` and `import`: arguments in, exit status out.
+"""The commands `train`, `evaluate`, `calibrate` and `import`: arguments in, exit status out.
 
 Runs on torch, safetensors and pillow alone, so that a bare GPU machine can train; under torchrun as
 `torchrun --nproc-per-node N -m training train ...`.
@@ -11,15 +11,19 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
 from model import CheckpointError, load, save
+from model.calibration import DEFAULT_NAME, Provenance
+from model.calibration_files import check_name, save_calibration
 from model.card import Card, SamplingDefaults
-from model.checkpoint import add_metrics, load_card
+from model.checkpoint import add_metrics, find, load_card
 from model.config import NoiseType
 from model.device import find_device
 from model.published import facts_of_name
+from training.calibrator import calibrate, draw, names_of_features, read_held_out, report_draw
 from training.evaluation import evaluate
 from training.image_folder import DataError, read_image_folder
 from training.options import TrainOptions
@@ -116,6 +120,15 @@ def _parser(recipe: dict[str, Any]) -> argparse.ArgumentParser:
     evaluation.add_argument("--device", default="cpu", help="auto, cpu, cuda")
     evaluation.add_argument("--seed", type=int, default=0, help="of the noise draws")
     evaluation.add_argument("--record", action="store_true", help="write the figures into the checkpoint's card")
+    calibration = commands.add_parser("calibrate", help="learn from held-out real images what is usual")
+    calibration.set_defaults(run=_calibrate)
+    calibration.add_argument("--checkpoint", required=True, help="checkpoint folder or bundled name; written to")
+    calibration.add_argument("--data", type=Path, required=True, help="held-out real images, in class folders")
+    calibration.add_argument("--name", default=DEFAULT_NAME, help="of the calibration (%(default)s)")
+    calibration.add_argument("--train-data", type=Path, help="the training images: those found there are left out")
+    calibration.add_argument("--images", type=int, default=0, help="draw so many of the data; 0 = all")
+    calibration.add_argument("--seed", type=int, default=0, help="of the draw (%(default)s)")
+    calibration.add_argument("--device", default="cpu", help="auto, cpu, cuda")
     importing = commands.add_parser("import", help="turn a published .pth state dict into a checkpoint folder")
     importing.set_defaults(run=_import)
     importing.add_argument("file", type=Path, help="the published file; its name's numbers are read")
@@ -169,6 +182,36 @@ def _evaluate(parsed: argparse.Namespace, _given: list[str]) -> int:
         if found.bayes_accuracy is not None:
             figures["bayes_accuracy"] = found.bayes_accuracy
         add_metrics(parsed.checkpoint, figures)
+    return 0
+
+
+def _calibrate(parsed: argparse.Namespace, given: list[str]) -> int:
+    if parsed.images < 0:
+        raise ValueError(f"--images must be at least 0, got {parsed.images}")
+    name, folder = check_name(parsed.name), find(parsed.checkpoint)
+    if folder.is_file():
+        raise CheckpointError(f"{folder}: a published file has no room for a calibration; `tarflow import` it first")
+    flow, card = load(folder, find_device(parsed.device)), load_card(folder)
+    shape = (flow.config.image_size, flow.config.in_channels)
+    data = read_held_out(parsed.data, *shape, card.class_names)
+    report_unreadable(data)
+    train = read_image_folder(parsed.train_data, *shape, card.class_names) if parsed.train_data else None
+    drawn = draw(data, parsed.images, parsed.seed, train)
+    report_draw(drawn)
+    provenance = Provenance(
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        weights_digest=card.digest,
+        data=str(parsed.data),
+        drawn_from=len(data),
+        seed=parsed.seed,
+        fitted=len(drawn.fitted),
+        compared=len(drawn.compared),
+        unreadable=len(data.unreadable),
+        leaked=drawn.leaked,
+        command=f"tarflow {shlex.join(given)}",
+    )
+    calibration = calibrate(flow, data, drawn, name, provenance)
+    print(save_calibration(calibration, folder, names_of_features(flow)).read_text(), end="")
     return 0
 
 

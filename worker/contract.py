@@ -19,6 +19,12 @@ MAX_GUIDANCE = 20.0
 MAX_SEED = 2**53 - 1
 MIN_TEMPERATURE = 0.01  # tiny ones are 0, or overflow, in float32
 NO_CLASS = -1
+# p-values at or under it are anomalies, where a request does not say otherwise.
+DEFAULT_ALPHA = 0.01
+MIN_ALPHA = 1e-6
+MAX_ALPHA = 0.5
+# Images times classes of one request for every class: each pair is a forward pass.
+MAX_CLASS_PASSES = 4096
 MAX_NAMES = 20  # class names that an error message lists
 
 # Which job has an event; one read on it serves every listener of a process.
@@ -136,6 +142,13 @@ class ScoreInput(Frozen):
     converted_from: str | None = None
 
 
+class CalibrationId(Frozen):
+    """Which calibration judges: its name, and its digest so that an answer can be had again."""
+
+    name: str
+    digest: str
+
+
 class ScoreRequest(Frozen):
     """Everything that decides the scores of some images.
 
@@ -144,12 +157,22 @@ class ScoreRequest(Frozen):
         model_digest: Digest of the weights the service knew.
         class_index: The class, -1 for none, or `all` for every class.
         images: The images, in order; their pixels (N, C, H, W) uint8 lie under `input_key`.
+        calibration: What says how unusual they are; None where the model has none.
+        alpha: The rate of false alarms among the model's own images.
+        patches: Whether each patch's share of the log-likelihood is wanted.
+        heat_map: Whether a picture of them is, of the one image.
+        prior: p(class), where every class is wanted; empty = all alike.
     """
 
     model: str
     model_digest: str
     class_index: Annotated[int, Field(ge=NO_CLASS)] | Literal["all"]
     images: Annotated[tuple[ScoreInput, ...], Field(min_length=1, max_length=MAX_FILES)]
+    calibration: CalibrationId | None = None
+    alpha: Annotated[float, Field(ge=MIN_ALPHA, le=MAX_ALPHA, allow_inf_nan=False)] = DEFAULT_ALPHA
+    patches: bool = False
+    heat_map: bool = False
+    prior: tuple[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)], ...] = ()
 
 
 Request = GenerateRequest | ScoreRequest
@@ -172,37 +195,99 @@ class GenerateResult(Frozen):
 
 
 class ClassScore(Frozen):
-    """log p(x | class), and p(class | x) under a uniform prior."""
+    """log p(x | class), None where it is not finite, and p(class | x) under the request's prior."""
 
     class_index: int
-    log_likelihood_nats: float
-    posterior: float
+    log_likelihood_nats: float | None
+    posterior: float | None
+
+
+class Direction(StrEnum):
+    """In what way an image is unusual: its likelihood, or everything else."""
+
+    TOO_UNLIKELY = "too_unlikely"
+    TOO_LIKELY = "too_likely"
+    UNUSUAL_LATENT = "unusual_latent"
+
+
+class Verdict(Frozen):
+    """How unusual an image is beside the images of a calibration.
+
+    Attributes:
+        anomaly_score: The higher the stranger; a scale of this calibration and view alone.
+        percentile: Share of the calibration's images that are less strange, 0..100.
+        p_value: Share that is at least as strange, the image itself counted: a split-conformal p-value.
+        is_anomaly: Whether p_value <= alpha.
+        direction: In what way, for an anomaly.
+    """
+
+    anomaly_score: float
+    percentile: float
+    p_value: float
+    is_anomaly: bool
+    direction: Direction | None = None
 
 
 class ImageScore(Frozen):
     """The exact likelihood of one image; the likelihood is the sum of prior and log|det|.
+
+    Likelihoods are None where they are not finite: a dequantised flow's scales overflow far from its own images.
 
     Attributes:
         log_likelihood_nats: log p(x) under the request's class.
         bits_per_dim: The same as bits per value on the scale of 256 grey levels.
         log_prior_nats: log-density of the latents.
         log_abs_det_nats: log|det| of the map to the latents.
+        complexity_bits_per_dim: Length of the image's lossless encoding, in bits per value.
+        verdict: How unusual it is; None without a calibration.
+        patch_log_likelihood_nats: What each patch adds to the likelihood, in the order of the image; if wanted.
         marginal_log_likelihood_nats: log of the mean over classes of p(x | class); for `all` only.
         classes: One entry per class; for `all` only.
     """
 
-    log_likelihood_nats: float
-    bits_per_dim: float
-    log_prior_nats: float
-    log_abs_det_nats: float
+    log_likelihood_nats: float | None
+    bits_per_dim: float | None
+    log_prior_nats: float | None
+    log_abs_det_nats: float | None
+    complexity_bits_per_dim: float | None = None
+    verdict: Verdict | None = None
+    patch_log_likelihood_nats: tuple[float | None, ...] = ()
     marginal_log_likelihood_nats: float | None = None
     classes: tuple[ClassScore, ...] = ()
 
 
 class ScoreResult(Frozen):
-    """What a scoring answers: a score per image, in order."""
+    """What a scoring answers: a score per image, in order, and the view of the calibration that judged them."""
 
     scores: tuple[ImageScore, ...]
+    view: str | None = None
+
+
+class CalibrationFacts(Frozen):
+    """A calibration as a model's workers describe it.
+
+    Attributes:
+        name: Its name.
+        digest: SHA-256 of its numbers.
+        n: Images that p-values compare with: none is below 1 / (n + 1).
+        created_at: When it was made, ISO 8601.
+        data: What it was made from.
+        thresholds: The anomaly score from which p <= alpha, by alpha; of images scored without a class.
+        score_quantiles: Anomaly scores of the calibration's images, at every twentieth of them from least to most.
+    """
+
+    name: str
+    digest: str
+    n: int
+    created_at: str
+    data: str
+    thresholds: dict[str, float | None]
+    score_quantiles: tuple[float, ...]
+
+    @property
+    def id(self) -> CalibrationId:
+        """What a request names it by."""
+        return CalibrationId(name=self.name, digest=self.digest)
 
 
 class ModelDefaults(Frozen):
@@ -231,6 +316,8 @@ class ModelFacts(Frozen):
     trained_on: str = ""
     data_licence: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
+    calibrations: tuple[CalibrationFacts, ...] = ()
+    patch_grid: tuple[int, int] = (0, 0)
 
     def class_name(self, index: int) -> str | None:
         """The name of a class; None for no class."""
@@ -251,6 +338,20 @@ class ModelFacts(Frozen):
         if wanted.isascii() and wanted.isdecimal() and int(wanted) < self.num_classes:
             return int(wanted)
         raise ValueError(f"{wanted!r} is no class of {self.name}: {self._classes_in_words()}")
+
+    def calibration(self, wanted: str | None) -> CalibrationFacts | None:
+        """The calibration of this name, the first for None.
+
+        Raises:
+            ValueError: There is none of this name; the message names those there are.
+        """
+        if wanted is None:
+            return next(iter(self.calibrations), None)
+        named = {each.name: each for each in self.calibrations}
+        if wanted not in named:
+            there = f"it has {', '.join(named)}" if named else "it has none"
+            raise ValueError(f"{wanted!r} is no calibration of {self.name}: {there}")
+        return named[wanted]
 
     def _classes_in_words(self) -> str:
         if not self.num_classes:

@@ -4,8 +4,6 @@ Owns seeds, rows and what happens to a picture that is not finite. Knows nothing
 Redis or image files.
 """
 
-import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -16,25 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model import Sampler, TarFlow, load
+from model.calibration import Calibration, Reference
 from model.card import Card
 from model.checkpoint import load_card
 from model.device import find_device
-from model.pixels import bits_per_dim, to_images, to_pixels
-from worker.contract import (
-    NO_CLASS,
-    ClassScore,
-    GenerateRequest,
-    ImageScore,
-    ModelDefaults,
-    ModelFacts,
-    ScoreRequest,
-    ScoreResult,
-)
+from model.pixels import to_pixels
+from worker.calibrations import calibration_facts, find_calibrations
+from worker.contract import GenerateRequest, ModelDefaults, ModelFacts, Request, ScoreRequest, ScoreResult
 from worker.errors import JobCancelled, JobError, ModelChanged, NonFiniteSample
-from worker.halving import in_halves
+from worker.examiner import Examiner
 from worker.painter import BetweenBlocks, PaintedRows, Painter, Passage
-
-SCORE_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -55,6 +44,7 @@ class Engine:
     digest: str
     device: torch.device
     sampler: Sampler | None = None
+    calibrations: tuple[Calibration, ...] = ()
 
     @classmethod
     def start(cls, name: str, checkpoint: str, device: str) -> Self:
@@ -66,7 +56,8 @@ class Engine:
         """
         found = find_device(device)
         card = load_card(checkpoint)
-        return cls(name, load(checkpoint, found), card, card.digest, found)
+        calibrations = tuple(find_calibrations(checkpoint, card.digest))
+        return cls(name, load(checkpoint, found), card, card.digest, found, calibrations=calibrations)
 
     def warmed_up(self, threads: int) -> Self:
         """With a sampler that is compiled and calibrated and shares a batch among `threads` of a CPU."""
@@ -95,12 +86,16 @@ class Engine:
             trained_on=card.trained_on,
             data_licence=card.data_licence,
             metrics=card.metrics,
+            calibrations=tuple(calibration_facts(each) for each in self.calibrations),
+            patch_grid=(config.image_size // config.patch_size,) * 2,
         )
 
-    def check_digest(self, digest: str) -> None:
-        """Raise ModelChanged unless these are the weights a request was filled in for."""
-        if digest != self.digest:
-            raise ModelChanged(f"the request is for weights {digest}, loaded are {self.digest}")
+    def check(self, request: Request) -> None:
+        """Raise ModelChanged unless these are the weights, and the calibration, that a request was filled in for."""
+        if request.model_digest != self.digest:
+            raise ModelChanged(f"the request is for weights {request.model_digest}, loaded are {self.digest}")
+        if isinstance(request, ScoreRequest):
+            self.judge(request)
 
     def generate(
         self, requests: Sequence[GenerateRequest], between_blocks: BetweenBlocks | None = None
@@ -115,7 +110,7 @@ class Engine:
             ModelChanged: A request was filled in for other weights.
         """
         for request in requests:
-            self.check_digest(request.model_digest)
+            self.check(request)
         rows, painter = self._rows(requests), self._painter()
         dropped: set[int] = set()
 
@@ -140,68 +135,30 @@ class Engine:
         return Painter(self.flow, self.sampler or Sampler.prepare(self.flow), self.card.sampling.annealed)
 
     def score_all(self, work: Sequence[tuple[ScoreRequest, Tensor]]) -> list[ScoreResult]:
-        """Scores of each request's uint8 pixels (N, C, H, W); those under one class of each share a batch."""
-        together = [index for index, (request, _) in enumerate(work) if request.class_index != "all"]
-        results = {index: self.score(*each) for index, each in enumerate(work) if index not in together}
-        labels = [int(work[index][0].class_index) for index in together for _ in work[index][1]]
-        if together:
-            scores = iter(self._scores(torch.cat([work[index][1] for index in together]), torch.tensor(labels)))
-            for index in together:
-                results[index] = ScoreResult(scores=tuple(itertools.islice(scores, len(work[index][1]))))
-        return [results[index] for index in range(len(work))]
-
-    def score(self, request: ScoreRequest, pixels: Tensor) -> ScoreResult:
-        """Scores of uint8 pixels (N, C, H, W), in order.
+        """Scores of each request's uint8 pixels (N, C, H, W), all in one batch.
 
         Raises:
-            ModelChanged: The request was filled in for other weights.
+            ModelChanged: A request was filled in for other weights, or for another calibration.
         """
-        self.check_digest(request.model_digest)
-        every = request.class_index == "all"
-        label = NO_CLASS if request.class_index == "all" else request.class_index
-        return ScoreResult(scores=tuple(self._scores(pixels, torch.full((len(pixels),), label), every)))
+        for request, _ in work:
+            self.check(request)
+        return self._examiner().examine(work)
 
-    def _scores(self, pixels: Tensor, labels: Tensor, every_class: bool = False) -> list[ImageScore]:
-        """The score of each image (N, C, H, W) under its label (N,), and under every class too if wanted."""
+    def score(self, request: ScoreRequest, pixels: Tensor) -> ScoreResult:
+        """Scores of one request; as `score_all`."""
+        return self.score_all([(request, pixels)])[0]
 
-        def score(chunk: Tensor) -> list[ImageScore]:
-            images = to_images(pixels[chunk].to(self.device), self.flow.config)
-            parts = zip(*self._likelihood(images, labels[chunk]), strict=True)
-            by_class = self._by_class(images) if every_class else [[]] * len(images)
-            return [self._image_score(*part, by_class=each) for part, each in zip(parts, by_class, strict=True)]
+    def judge(self, request: ScoreRequest) -> Reference | None:
+        """What is usual for images of a request; None where it names no calibration.
 
-        chunks = torch.arange(len(pixels)).split(SCORE_CHUNK)
-        return [each for chunk in chunks for part in in_halves(score, chunk) for each in part]
+        Raises:
+            ModelChanged: The request was filled in for another calibration.
+        """
+        found = self._examiner().judge(request)
+        return found and found[1]
 
-    @torch.no_grad()
-    def _likelihood(self, images: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
-        """log-prior and log|det| of each image under its label (N,), in nats."""
-        latents, log_abs_det = self.flow(images, labels.to(self.device) if self.flow.config.num_classes else None)
-        return self.flow.log_prior(latents).tolist(), log_abs_det.tolist()
-
-    def _by_class(self, images: Tensor) -> list[list[float]]:
-        """log p(x | class) for every class, image by image."""
-        classes = [
-            self._likelihood(images, torch.full((len(images),), label)) for label in range(self.flow.config.num_classes)
-        ]
-        columns = [[prior + det for prior, det in zip(*parts, strict=True)] for parts in classes]
-        return [list(row) for row in zip(*columns, strict=True)]
-
-    def _image_score(self, log_prior: float, log_abs_det: float, by_class: list[float]) -> ImageScore:
-        total = log_prior + log_abs_det
-        values = torch.tensor(by_class, dtype=torch.float64)
-        evidence = float(values.logsumexp(dim=0)) if by_class else 0.0
-        return ImageScore(
-            log_likelihood_nats=total,
-            bits_per_dim=bits_per_dim(torch.tensor(total, dtype=torch.float64), self.flow.config.dims).item(),
-            log_prior_nats=log_prior,
-            log_abs_det_nats=log_abs_det,
-            marginal_log_likelihood_nats=evidence - math.log(len(by_class)) if by_class else None,
-            classes=tuple(
-                ClassScore(class_index=index, log_likelihood_nats=value, posterior=math.exp(value - evidence))
-                for index, value in enumerate(by_class)
-            ),
-        )
+    def _examiner(self) -> Examiner:
+        return Examiner(self.flow, self.device, self.calibrations)
 
     def _rows(self, requests: Sequence[GenerateRequest]) -> PaintedRows:
         shape = (self.flow.config.patches, self.flow.config.patch_dims)

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from model.pixels import to_pixels
 from worker.batch_worker import Outcome
-from worker.contract import GenerateRequest, GenerateResult, Kind, ScoreRequest, input_key, pace_key
+from worker.contract import GenerateRequest, GenerateResult, Kind, ScoreRequest, ScoreResult, input_key, pace_key
 from worker.engine import Engine, Pictures
 from worker.errors import JobError, NonFiniteSample
+from worker.heat_maps import draw_heat_map
 from worker.images import encode_pictures, encode_preview
 from worker.metrics import WorkerMetrics
 from worker.observer import Observer
@@ -52,6 +53,8 @@ class Handlers:
         self._count("non_finite", 0)
         for outcome in OUTCOMES:
             self._count("jobs", 0, outcome)
+        if self.kind is Kind.SCORE:
+            self.metrics.p_value.labels(self.engine.name)
 
     def __call__(self, jobs: Sequence[ServedJob]) -> Sequence[Outcome]:
         """Do jobs in one batch; a payload is a request's JSON, a result its answer's."""
@@ -98,12 +101,28 @@ class Handlers:
             there = [index for index, each in enumerate(pixels) if isinstance(each, Tensor)]
             found = [(requests[index], each) for index, each in enumerate(pixels) if isinstance(each, Tensor)]
             results = self._timed(sum(len(each) for _, each in found), lambda: self.engine.score_all(found))
+            self._observe_p_values(results)
             scored = {index: each.model_dump(mode="json") for index, each in zip(there, results, strict=True)}
+            maps = {
+                able[index].id: {"0": self._heat_map(*work, result)}
+                for index, work, result in zip(there, found, results, strict=True)
+                if work[0].heat_map
+            }
+            store_pictures(self.connection, maps, self.result_ttl_s)
             kept = {able[index].id: result for index, result in scored.items()}
             count_results(self.connection, kept, self.result_ttl_s)
             return [scored[index] if isinstance(each, Tensor) else each for index, each in enumerate(pixels)]
 
         return self._with_requests(jobs, ScoreRequest, score)
+
+    def _heat_map(self, request: ScoreRequest, pixels: Tensor, result: ScoreResult) -> bytes:
+        usual = self.engine.judge(request)
+        return draw_heat_map(pixels[0], result.scores[0], request, self.engine.facts(), usual)
+
+    def _observe_p_values(self, results: Sequence[ScoreResult]) -> None:
+        for verdict in (score.verdict for result in results for score in result.scores):
+            if verdict is not None:
+                self.metrics.p_value.labels(self.engine.name).observe(verdict.p_value)
 
     def _pixels(self, job: ServedJob, request: ScoreRequest) -> Tensor | JobError:
         content = self.connection.get(input_key(job.id))
@@ -125,7 +144,7 @@ class Handlers:
         for job in jobs:
             try:
                 request = TypeAdapter(kind).validate_python(job.args[0])
-                self.engine.check_digest(request.model_digest)
+                self.engine.check(request)
                 requests.append(request)
             except Exception as error:
                 outcomes[job.id] = error

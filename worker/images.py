@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from model.pixels import contact_sheet
+from pictures.origin import REQUEST_CHUNK
 from worker.contract import GenerateRequest, ModelFacts
 
 SOFTWARE = "tarflow-service"
@@ -37,7 +38,7 @@ def _png(pixels: Tensor, request: GenerateRequest, facts: ModelFacts) -> bytes:
     """A PNG of uint8 pixels (C, H, W) with its request in a text chunk."""
     text = PngInfo()
     text.add_text("Software", SOFTWARE)
-    text.add_itxt("tarflow", json.dumps(describe(request, facts), ensure_ascii=False))
+    text.add_itxt(REQUEST_CHUNK, json.dumps(describe(request, facts), ensure_ascii=False))
     return _file(pixels, text)
 
 

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 WAIT_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 BATCH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
+# p-values are uniform while all is well: each step is a share of what should fall under it.
+P_VALUES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 LABELS = ("model", "kind")
 
 
@@ -29,6 +31,9 @@ class WorkerMetrics:
         )
         self.images = Counter("tarflow_images", "Images made or scored", LABELS, registry=registry)
         self.non_finite = Counter("tarflow_nonfinite", "Images that were NaN or infinite", LABELS, registry=registry)
+        self.p_value = Histogram(
+            "tarflow_score_p_value", "p-values of scored images", ("model",), buckets=P_VALUES, registry=registry
+        )
         self.model_info = Gauge(
             "tarflow_model_info", "The loaded model", ("model", "digest", "device", "dtype"), registry=registry
         )

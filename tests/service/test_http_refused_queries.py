@@ -101,8 +101,9 @@ def test_a_header_that_cannot_be_met_is_refused_by_name(
     assert problem_of(api.post(path, headers={header: value}), status)["detail"].startswith(f"{header}: ")
 
 
-def test_score_makes_no_pictures(api: httpx.Client) -> None:
-    assert "none of application/json" in problem_of(api.post("/score", headers={"Accept": "image/png"}), 406)["detail"]
+def test_score_answers_in_json_or_as_a_heat_map(api: httpx.Client) -> None:
+    problem = problem_of(api.post("/score", headers={"Accept": "image/webp"}), 406)
+    assert "none of application/json, image/png" in problem["detail"]
 
 
 def test_what_is_refused_is_not_queued(api: httpx.Client, stand_in: StandIn) -> None:

@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 from rq.job import Job
 
+from service.score_answer import VERDICT_FIELDS
 from tests.service.image_files import encoded, noise, plain
 from tests.service.problem_answers import fields_of
 from tests.service.stand_in import DIGITS, FACTS
@@ -27,6 +28,8 @@ ALONE = {
     "density": FACTS.density,
     "resized_from": None,
     "converted_from": None,
+    **dict.fromkeys(("complexity_bits_per_dim", *VERDICT_FIELDS, "alpha", "calibration")),
+    "warnings": ["no calibration: a likelihood alone does not say whether an image is unusual"],
 }
 
 

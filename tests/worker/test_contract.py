@@ -9,6 +9,7 @@ from worker.contract import (
     MAX_GUIDANCE,
     MAX_SEED,
     NO_CLASS,
+    CalibrationId,
     ClassScore,
     GenerateRequest,
     GenerateResult,
@@ -84,6 +85,11 @@ OTHER: dict[str, Any] = {
     "denoise": False,
     "attention_temperature": 0.4,
     "images": (ScoreInput(sha256="a"),),
+    "calibration": CalibrationId(name="default", digest="d3"),
+    "alpha": 0.05,
+    "patches": True,
+    "heat_map": True,
+    "prior": (0.5, 0.25, 0.25),
 }
 
 

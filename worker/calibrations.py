@@ -1,0 +1,45 @@
+"""The calibrations a worker serves.
+
+Owns the search for those of the loaded weights, and how they are described. Knows nothing of scores.
+"""
+
+import logging
+from collections.abc import Iterator
+
+import torch
+
+from model import CheckpointError
+from model.calibration import Calibration, View
+from model.calibration_files import calibration_names, load_calibration
+from model.checkpoint import find
+from worker.contract import CalibrationFacts
+
+QUANTILES = 21
+
+log = logging.getLogger(__name__)
+
+
+def find_calibrations(checkpoint: str, weights_digest: str) -> Iterator[Calibration]:
+    """Those in the checkpoint's folder, the default first; one that cannot be used is named in the log."""
+    folder = find(checkpoint)
+    for name in calibration_names(folder):
+        try:
+            # Beside a forward pass they are small: the CPU judges.
+            yield load_calibration(folder, name, weights_digest, "cpu")
+        except CheckpointError as error:
+            log.error("calibration left out: %s", error)
+
+
+def calibration_facts(calibration: Calibration) -> CalibrationFacts:
+    """What the service needs to know of a calibration."""
+    reference, provenance = calibration.references[View.NONE], calibration.provenance
+    places = torch.linspace(0, 1, QUANTILES, dtype=torch.float64)
+    return CalibrationFacts(
+        name=calibration.name,
+        digest=calibration.digest,
+        n=provenance.compared,
+        created_at=provenance.created_at,
+        data=provenance.data,
+        thresholds=reference.thresholds(),
+        score_quantiles=tuple(reference.scores.quantile(places).tolist()),
+    )
