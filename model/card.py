@@ -28,7 +28,7 @@ class Card:
         data_licence: Licence or source terms of the data.
         command: The command that made the weights.
         metrics: Figures measured on the file as shipped, by name.
-        digest: SHA-256 of the weights file, hexadecimal; filled in by `save`.
+        digest: SHA-256 of the weights file, or of its parts one after the other, hexadecimal; filled in by `save`.
     """
 
     class_names: tuple[str, ...] = ()

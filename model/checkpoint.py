@@ -1,7 +1,7 @@
-"""Checkpoints on disk: `model.safetensors` and `config.json` in a folder.
+"""Checkpoints on disk: a flow's weights and `config.json` in a folder.
 
-Owns the format, strict loading and the search by name. Never unpickles. Knows nothing of
-training state or of who serves the flow.
+Owns the config, strict loading and the search by name; the weights' files are
+`model.weights`'. Never unpickles. Knows nothing of training state or of who serves the flow.
 """
 
 import hashlib
@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from model.card import Card
 from model.config import TarFlowConfig
 from model.errors import CheckpointError
 from model.flow import TarFlow
 from model.published import check_finite, flow_from_state, load_state, read_published
+from model.weights import read_weights, write_weights
 
 BUNDLED = Path(__file__).parent / "checkpoints"
-WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 
 
@@ -60,7 +57,7 @@ def load(path: str | Path, device: str | torch.device = "cpu", **facts: Any) -> 
         raise CheckpointError(f"{found}: a checkpoint folder holds its own facts, {sorted(facts)} cannot be given")
     else:
         config, card = _read_config(found)
-        flow = load_state(config, _read_weights(found, card.digest))
+        flow = load_state(config, read_weights(found, card.digest))
     return flow.to(device).eval().requires_grad_(False)
 
 
@@ -74,8 +71,21 @@ def load_card(path: str | Path) -> Card:
     return Card(digest=_digest(found)) if found.is_file() else _read_config(found)[1]
 
 
-def save(flow: TarFlow, path: str | Path, card: Card | None = None, dtype: torch.dtype = torch.float32) -> None:
-    """Write a checkpoint folder, each file atomically; weights in `dtype`.
+def save(
+    flow: TarFlow,
+    path: str | Path,
+    card: Card | None = None,
+    dtype: torch.dtype = torch.float32,
+    part_bytes: int | None = None,
+) -> None:
+    """Write a checkpoint folder, each file atomically; weights in `dtype`, in one file or in parts.
+
+    Args:
+        flow: The flow.
+        path: The folder; weights that it holds are replaced.
+        card: What the checkpoint says of itself.
+        dtype: Of the weights on disk; they load as float32.
+        part_bytes: Largest part, unless a single tensor is larger; None = one file.
 
     Raises:
         CheckpointError: A weight is not finite in `dtype`, or class names do not fit the flow.
@@ -90,11 +100,7 @@ def save(flow: TarFlow, path: str | Path, card: Card | None = None, dtype: torch
     length = flow.config.patches
     for index in range(flow.config.blocks):
         state[f"blocks.{index}.attn_mask"] = torch.ones(length, length, dtype=torch.uint8).tril()
-    partial = folder / f"{WEIGHTS_FILE}.partial"
-    save_file(state, partial)
-    partial.chmod(0o644)  # safetensors makes it private; a server may run as another user
-    card = replace(card, digest=_digest(partial))
-    os.replace(partial, folder / WEIGHTS_FILE)
+    card = replace(card, digest=write_weights(folder, state, part_bytes))
     _write_config(folder, flow.config, card)
 
 
@@ -130,16 +136,6 @@ def _write_config(folder: Path, config: TarFlowConfig, card: Card) -> None:
     partial = folder / f"{CONFIG_FILE}.partial"
     partial.write_text(json.dumps({"architecture": config.to_json(), **card.to_json()}, indent=2) + "\n")
     os.replace(partial, folder / CONFIG_FILE)
-
-
-def _read_weights(folder: Path, digest: str) -> dict[str, Tensor]:
-    file = folder / WEIGHTS_FILE
-    try:
-        if digest and _digest(file) != digest:
-            raise CheckpointError(f"{file}: damaged, its SHA-256 is not the {digest} of {CONFIG_FILE}")
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file}: {error}") from error
 
 
 def _digest(file: Path) -> str:

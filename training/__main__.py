@@ -1,6 +1,6 @@
 """The commands `train`, `evaluate`, `calibrate` and `import`: arguments in, exit status out.
 
-Runs on torch, pillow and tqdm alone, so that a bare GPU machine can train; under torchrun as
+Runs on torch, safetensors and pillow alone, so that a bare GPU machine can train; under torchrun as
 `torchrun --nproc-per-node N -m training train ...`.
 """
 
@@ -28,6 +28,7 @@ from training.evaluation import evaluate
 from training.image_folder import DataError, read_image_folder
 from training.options import TrainOptions
 from training.process_group import process_group
+from training.recipe import read_recipe, recipe_names
 from training.run_folder import ResumeError
 from training.trainer import Diverged, report_unreadable, train
 
@@ -53,15 +54,26 @@ HELP = {
     "clip": "largest gradient norm; 0 = no clipping",
     "ema": "decay of the averaged weights",
     "label_drop": "share of labels dropped, for guidance",
+    "flip": "mirror half of the images, chosen anew each time",
     "seed": "seed of everything random",
     "device": "auto, cpu, cuda",
+    "device_data_gib": "data up to this size is kept on the device, more in host memory",
     "precision": "bf16 = autocast; pays on GPUs and CPUs with bf16 units",
     "compile": "torch.compile the flow blocks",
+    "accumulate": "pieces that a step's batch is computed in, where it does not fit at once",
+    "shard": "under torchrun, share the weights out among the processes (FSDP2) instead of copying them (DDP)",
     "resume": "continue the run in --out",
+    "resume_or_begin": "continue the run in --out, or begin it where there is none",
     "init": "checkpoint folder or bundled name whose weights to start from",
+    "log_every": "steps between readings of the losses; 0 = each on a CPU, every 20th on a GPU",
     "save_every": "steps between saved states",
     "sheet_every": "steps between sample sheets; 0 = only at the end",
     "stop_after": "stop at this step, to be resumed later; 0 = at the end",
+    "stop_after_s": "stop this many seconds after the start, to be resumed later; 0 = at the end",
+    "weights_dtype": "of the checkpoint on disk",
+    "part_mib": "largest part of the checkpoint's weights; 0 = one file",
+    "tensorboard": "write the log for TensorBoard, too, into --out",
+    "wandb": "project of Weights & Biases to tell the log, too",
     "guidance": "default guidance of the checkpoint",
     "trained_on": "name of the data, for the checkpoint's card",
     "data_licence": "licence of the data, for the card",
@@ -71,25 +83,35 @@ HELP = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 = done, 2 = a bad argument or input, 1 = it failed."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = _parser().parse_args(given)
+    command_name = given[0] if given else ""
     try:
+        parsed = _parser(_recipe(given)).parse_args(given)
         return parsed.run(parsed, given)
     except (CheckpointError, DataError, ResumeError, ValueError, OSError) as error:
-        print(f"tarflow {parsed.command_name}: {error}", file=sys.stderr)
+        print(f"tarflow {command_name}: {error}", file=sys.stderr)
         return 2
     except Diverged as error:
-        print(f"tarflow {parsed.command_name}: {error}", file=sys.stderr)
+        print(f"tarflow {command_name}: {error}", file=sys.stderr)
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _recipe(given: list[str]) -> dict[str, Any]:
+    """The options that `--recipe` names, for the others to override."""
+    asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    asked.add_argument("--recipe")
+    name = asked.parse_known_args(given)[0].recipe
+    return read_recipe(name) if name else {}
+
+
+def _parser(recipe: dict[str, Any]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tarflow")
     commands = parser.add_subparsers(dest="command_name", required=True)
-    training = commands.add_parser("train", help="train a flow on a folder of class folders")
-    training.set_defaults(run=_train)
+    training = commands.add_parser("train", help="train a flow on a folder of class folders", allow_abbrev=False)
+    training.add_argument("--recipe", help=f"file of options, or {', '.join(recipe_names())}; others override it")
     for option in fields(TrainOptions):
         if option.name != "command":
-            training.add_argument("--" + option.name.replace("_", "-"), **_argument(option))
+            training.add_argument("--" + option.name.replace("_", "-"), **_argument(option, recipe))
+    training.set_defaults(run=_train)
     evaluation = commands.add_parser("evaluate", help="bits/dim and Bayes-classifier accuracy on a test folder")
     evaluation.set_defaults(run=_evaluate)
     evaluation.add_argument("--checkpoint", required=True, help="checkpoint folder or bundled name")
@@ -120,17 +142,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _argument(option: Any) -> dict[str, Any]:
+def _argument(option: Any, recipe: dict[str, Any]) -> dict[str, Any]:
     """argparse keywords of a field of `TrainOptions`."""
+    default = recipe.get(option.name, option.default)
     if option.type is bool:
-        return {"action": "store_true", "help": HELP[option.name]}
-    required = option.default is MISSING
+        return {"action": argparse.BooleanOptionalAction, "default": default, "help": HELP[option.name]}
+    required = default is MISSING
     choices = get_args(option.type) or None
     return {
         "type": str if choices else option.type,
         "choices": choices,
         "required": required,
-        "default": None if required else option.default,
+        "default": None if required else default,
         "help": HELP[option.name] + ("" if required else " (%(default)s)"),
     }
 
