@@ -8,7 +8,7 @@ import math
 import secrets
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from service.errors import InvalidInput
 from worker.contract import (
@@ -108,6 +108,8 @@ class ScoreQuery(Query):
     prior: Annotated[
         str | None,
         Field(max_length=20_000, description="with `class=all`: a weight for each class, separated by commas"),
+        # Said to clients alone: as any text it would make URLs that no server reads.
+        WithJsonSchema({"type": "string", "maxLength": 20_000, "pattern": "^[0-9eE+., -]+$"}),
     ] = None
 
     def request(self, facts: ModelFacts, images: tuple[ScoreInput, ...], heat_map: bool = False) -> ScoreRequest:
