@@ -95,6 +95,13 @@ class Engine:
             trained_on=card.trained_on,
             data_licence=card.data_licence,
             metrics=card.metrics,
+            measured_by=card.measured_by,
+            command=card.command,
+            hardware=card.hardware,
+            training_hours=card.hours,
+            intended_use=card.intended_use,
+            limits=card.limits,
+            notes=card.notes,
         )
 
     def check_digest(self, digest: str) -> None:
