@@ -21,6 +21,8 @@ from training.sample_sheet import write_sample_sheet
 PAGE, CURVE, SHEET = "README.md", "curve.png", "sheet.png"
 # Facts that the command line may give as they stand in the card.
 TEXTS = ("trained_on", "data_licence", "command", "hardware", "intended_use")
+# Facts that another checkpoint's card may lend; what was measured or timed is each one's own.
+LENT = ("trained_on", "data_licence", "hardware", "intended_use", "limits", "notes")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--intended-use", help="what it was made for")
     parser.add_argument("--limit", action="append", help="what it must not be used for; may be given again")
     parser.add_argument("--note", action="append", help="what else a reader must know; may be given again")
+    parser.add_argument("--like", help="checkpoint whose card gives the facts that are still missing")
     parser.add_argument("--run", type=Path, nargs="+", dest="runs", help="folders of the runs, in order, for the curve")
     parser.add_argument("--sheet", action="store_true", help="draw a new sheet of samples")
 
@@ -80,4 +83,8 @@ def _changed(card: Card, parsed: argparse.Namespace) -> Card:
     texts = {name: getattr(parsed, name) for name in TEXTS}
     lists = {"limits": parsed.limit and tuple(parsed.limit), "notes": parsed.note and tuple(parsed.note)}
     given = {name: value for name, value in (texts | lists | {"hours": parsed.hours}).items() if value is not None}
-    return replace(card, **given)
+    changed = replace(card, **given)
+    if not parsed.like:
+        return changed
+    other = load_card(parsed.like)
+    return replace(changed, **{name: getattr(changed, name) or getattr(other, name) for name in LENT})

@@ -50,7 +50,7 @@ def test_the_mean_and_the_share_of_equal_pixels_are_over_all_values(make_shiftin
 
 def test_methods_are_compared_by_name_and_number(make_shifting_flow: FlowMaker) -> None:
     flow = make_shifting_flow(-0.3, 0.3)
-    drawings = {method: Drawing(flow, 0.0, method) for method in ("sequential", "parallel")}  # type: ignore[arg-type]
+    drawings = {method: Drawing(flow, 0.0, method) for method in ("sequential", "parallel")}
     found = compare(drawings, LABELS, 8)
     assert (found.first, found.second, found.samples) == ("sequential", "parallel", 8)
     assert found.max_abs_difference < 1e-4

@@ -36,7 +36,10 @@ def test_two_images_of_a_class_are_not_the_same(make_shifting_flow: FlowMaker) -
 
 def test_each_image_is_under_its_own_label(make_shifting_flow: FlowMaker) -> None:
     # All patches but the first are the noise plus the level of the class.
-    flow, plain = make_shifting_flow(-0.2, 0.2, noise_type="uniform"), make_shifting_flow(0.0, 0.0, noise_type="uniform")
+    flow, plain = (
+        make_shifting_flow(-0.2, 0.2, noise_type="uniform"),
+        make_shifting_flow(0.0, 0.0, noise_type="uniform"),
+    )
     moved = (drawn(flow) - drawn(plain))[:, 0, 4:]
     inside = drawn(plain)[:, 0, 4:].abs() < 0.8
     for image, label, kept in zip(moved, LABELS, inside, strict=True):
@@ -45,7 +48,7 @@ def test_each_image_is_under_its_own_label(make_shifting_flow: FlowMaker) -> Non
 
 def test_images_end_at_black_and_white(make_shifting_flow: FlowMaker) -> None:
     images = drawn(make_shifting_flow(5.0, -5.0))
-    assert (images.min(), images.max()) == (-1, 1)
+    assert (images.min().item(), images.max().item()) == (-1, 1)
 
 
 def test_images_that_are_not_finite_are_refused_by_their_guidance(make_shifting_flow: FlowMaker) -> None:

@@ -93,7 +93,7 @@ def test_record_writes_the_figures_with_their_command(evaluate: Evaluate, featur
     assert card.measured_by["recall_at_guidance_0.5"].startswith("tarflow evaluate --checkpoint ")
 
 
-def test_two_methods_are_compared_on_the_same_noise(evaluate: Evaluate, features: Path) -> None:
+def test_two_methods_are_compared_on_the_same_noise(evaluate: Evaluate) -> None:
     found = evaluate("--no-likelihood", "--samples", "6", "--compare", "method=sequential,parallel")["comparison"]
     assert (found["first"], found["second"]) == ("method=sequential", "method=parallel")
     assert found["equal_pixels"] > 0.9

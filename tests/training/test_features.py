@@ -141,7 +141,9 @@ def torch_fidelity_is_there() -> bool:
 
 @pytest.mark.skipif(torch_fidelity_is_there(), reason="torch-fidelity is installed")
 def test_inception_without_its_library_says_what_to_install(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"--inception needs torch-fidelity \(pip install 'tarflow-service\[inception\]'\)"):
+    with pytest.raises(
+        ValueError, match=r"--inception needs torch-fidelity \(pip install 'tarflow-service\[inception\]'\)"
+    ):
         load_inception(tmp_path / "weights.pth", CPU)
 
 
