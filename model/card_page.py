@@ -45,9 +45,15 @@ def _facts(config: TarFlowConfig, card: Card) -> list[tuple[str, str]]:
         ("trained on", card.trained_on or NOT_RECORDED),
         ("licence of the data", card.data_licence or NOT_RECORDED),
         ("hardware", card.hardware or NOT_RECORDED),
-        ("hours of training", NOT_RECORDED if card.hours is None else f"{card.hours:.1f}"),
+        ("hours of training", _hours(card)),
         ("SHA-256 of the weights", f"`{card.digest}`" if card.digest else NOT_RECORDED),
     ]
+
+
+def _hours(card: Card) -> str:
+    if card.hours is None:
+        return NOT_RECORDED
+    return f"{card.hours:.1f}{'; see the notes under Training' if card.notes else ''}"
 
 
 def _classes(config: TarFlowConfig, card: Card) -> str:

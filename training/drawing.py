@@ -47,9 +47,7 @@ class Drawing:
         if config.noise_type == "gaussian":
             images = denoise(self.flow, images, classes)
         if broken := int((~images.flatten(1).isfinite().all(dim=1)).sum()):
-            raise ValueError(
-                f"{broken} of {len(images)} samples at guidance {self.guidance:g} are not finite: lower it"
-            )
+            raise ValueError(f"{broken} of {len(images)} samples are not finite: lower --guidance {self.guidance:g}")
         return images.clamp(-1, 1).cpu()
 
     def _noise(self, indices: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ CARD = Card(
         "| trained on | drawings |",
         "| licence of the data | CC0 |",
         "| hardware | one abacus |",
-        "| hours of training | 12.3 |",
+        "| hours of training | 12.3; see the notes under Training |",
         "`abc`",
         "tarflow train --data drawings &&\ntarflow train --resume",
         "![Training curve](./curve.png)",

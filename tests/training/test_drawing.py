@@ -53,7 +53,7 @@ def test_images_end_at_black_and_white(make_shifting_flow: FlowMaker) -> None:
 
 def test_images_that_are_not_finite_are_refused_by_their_guidance(make_shifting_flow: FlowMaker) -> None:
     flow = make_shifting_flow(0.0, float("inf"))
-    with pytest.raises(ValueError, match="3 of 5 samples at guidance 0 are not finite"):
+    with pytest.raises(ValueError, match="3 of 5 samples are not finite: lower --guidance 0"):
         drawn(flow)
 
 
