@@ -127,7 +127,7 @@ def measure(folder: Path) -> list[Cost]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print the table; 0 = done."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.published", description="The published shape's cost.")
-    parser.add_argument("--folder", type=Path, help="where the 3.5 GiB of files go; default: nowhere that stays")
+    parser.add_argument("--folder", type=Path, help="where the 6.1 GiB of files go; default: nowhere that stays")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parsed = parser.parse_args(arguments)
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, {PUBLISHED}")

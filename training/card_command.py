@@ -21,8 +21,8 @@ from training.sample_sheet import write_sample_sheet
 PAGE, CURVE, SHEET = "README.md", "curve.png", "sheet.png"
 # Facts that the command line may give as they stand in the card.
 TEXTS = ("trained_on", "data_licence", "command", "hardware", "intended_use")
-# Facts that another checkpoint's card may lend; what was measured or timed is each one's own.
-LENT = ("trained_on", "data_licence", "hardware", "intended_use", "limits", "notes")
+# Facts that another card may lend; what was measured, timed or remarked is each one's own.
+LENT = ("trained_on", "data_licence", "hardware", "intended_use", "limits")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

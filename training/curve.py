@@ -6,6 +6,7 @@ Owns the drawing, which needs Pillow alone. Knows nothing of how the log came to
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -99,5 +100,7 @@ def _draw_frame(draw: ImageDraw.ImageDraw, font: Any, across: Axis, up: Axis) ->
 def _draw_line(
     draw: ImageDraw.ImageDraw, across: Axis, up: Axis, points: Sequence[tuple[float, float]], colour: str, width: int
 ) -> None:
-    drawn = [(across.pixel(x), up.pixel(y)) for x, y in points]
+    # What the axis leaves out at the beginning would be a line along its end.
+    shown = dropwhile(lambda point: point[1] > up.high, points)
+    drawn = [(across.pixel(x), up.pixel(y)) for x, y in shown]
     draw.line(drawn if len(drawn) > 1 else drawn * 2, colour, width)

@@ -84,7 +84,7 @@ def sample_quality(
 def bias_warning(images: int, features: int) -> str | None:
     """What to say of a Fréchet distance over so few images, or None."""
     if images <= features:
-        return f"{images} images cannot fill {features} features: the covariance is singular, the distance too large"
+        return f"{images} images cannot fill {features} features: the covariance is singular, the distance says little"
     if images < FEWEST_UNBIASED:
         return f"below {FEWEST_UNBIASED} images the distance is biased upwards: compare equal numbers, {images}, only"
     return None
