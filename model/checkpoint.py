@@ -41,7 +41,8 @@ def load(path: str | Path, device: str | torch.device = "cpu", **facts: Any) -> 
     """A flow ready for inference, in float32, its weights frozen.
 
     Args:
-        path: A checkpoint folder, a bundled checkpoint's name, or a published `.pth` file.
+        path: A checkpoint folder, a bundled checkpoint's name, or a published `.pth` file. The flow's memory is
+            its own but for a published file's, which is mapped: leave that file as it is while the flow lives.
         device: Where to put it.
         **facts: For a published file only: the `TarFlowConfig` fields its tensors do not show
             (`in_channels`, `noise_std`, `noise_type`, `head_dim`).
@@ -104,15 +105,43 @@ def save(
     _write_config(folder, flow.config, card)
 
 
-def add_metrics(path: str | Path, metrics: dict[str, float]) -> None:
-    """Add figures to the card of a checkpoint folder; its weights stay as they are.
+def add_metrics(path: str | Path, metrics: dict[str, float], command: str = "") -> None:
+    """Add figures, and the command that measured them, to the card of a checkpoint folder.
 
     Raises:
         CheckpointError: As `load_card`.
     """
+    card = load_card(path)
+    measured_by = dict.fromkeys(metrics, command) if command else {}
+    save_card(path, replace(card, metrics=card.metrics | metrics, measured_by=card.measured_by | measured_by))
+
+
+def save_card(path: str | Path, card: Card) -> None:
+    """Put `card` in place of the one of a checkpoint folder; its weights stay as they are.
+
+    Raises:
+        CheckpointError: As `load_card`; a published file, which has no card; a card of other weights or classes.
+    """
     folder = find(path)
-    config, card = _read_config(folder)
-    _write_config(folder, config, replace(card, metrics=card.metrics | metrics))
+    if folder.is_file():
+        raise CheckpointError(f"{folder}: a published file has no card; `tarflow import` makes a folder that has")
+    config, earlier = _read_config(folder)
+    _check_class_names(config, card)
+    if card.digest != earlier.digest:
+        raise CheckpointError(f"{folder}: the card is of other weights, {card.digest!r} and not {earlier.digest!r}")
+    _write_config(folder, config, card)
+
+
+def load_config(path: str | Path) -> TarFlowConfig:
+    """The architecture of a checkpoint folder, without its weights.
+
+    Raises:
+        CheckpointError: As `load`; a published file, whose architecture is in its tensors.
+    """
+    folder = find(path)
+    if folder.is_file():
+        raise CheckpointError(f"{folder}: a published file holds its architecture in its tensors alone")
+    return _read_config(folder)[0]
 
 
 def _read_config(folder: Path) -> tuple[TarFlowConfig, Card]:

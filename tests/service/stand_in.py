@@ -60,6 +60,13 @@ FACTS = ModelFacts(
     architecture="[patch 4, 128 channels, 4 x 2]",
     defaults=ModelDefaults(guidance=1.5, denoise=True, attention_temperature=1.0),
     patch_grid=(7, 7),
+    metrics={"bayes_accuracy": 0.9},
+    measured_by={"bayes_accuracy": "tarflow evaluate --record"},
+    command="tarflow train",
+    hardware="an abacus",
+    training_hours=1.5,
+    intended_use="tests",
+    limits=("no faces",),
 )
 LONGEST_IDLE_S = 20  # ends a test whose request was never queued
 AN_HOUR_S = 3600.0
