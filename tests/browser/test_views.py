@@ -86,6 +86,19 @@ def test_the_heat_lies_over_the_picture_as_strong_as_is_wanted(visitor: Visitor,
     visitor.picture("score")
 
 
+def test_a_blank_image_is_called_unusual_and_shown_among_the_usual(visitor: Visitor, seven: Path) -> None:
+    blank = seven.with_name("blank.png")
+    Image.new("L", (28, 28)).save(blank)
+    go(visitor, "Score")
+    visitor.page.set_input_files("#score-files", blank)
+    verdict = visitor.page.locator(".findings .verdict")
+    verdict.wait_for()
+    assert verdict.inner_text().startswith("Unusual: likelier than images of its kind")
+    histogram = visitor.page.get_by_role("img", name="The score")
+    assert histogram.locator(".here.bad").count() == 1
+    assert "Red is less likely than usual" in visitor.page.locator(".pane .hint").inner_text()
+
+
 def test_several_images_are_a_table_that_can_be_sorted_and_taken_away(
     visitor: Visitor, seven: Path, damaged: Path
 ) -> None:
