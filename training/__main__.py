@@ -23,7 +23,7 @@ from model.checkpoint import add_metrics, find, load_card
 from model.config import NoiseType
 from model.device import find_device
 from model.published import facts_of_name
-from training.calibrator import calibrate, draw, names_of_features, read_held_out, report_draw
+from training.calibrator import calibrate, draw, read_held_out, report_draw
 from training.evaluation import evaluate
 from training.image_folder import DataError, read_image_folder
 from training.options import TrainOptions
@@ -165,6 +165,8 @@ def _evaluate(parsed: argparse.Namespace, _given: list[str]) -> int:
 def _calibrate(parsed: argparse.Namespace, given: list[str]) -> int:
     if parsed.images < 0:
         raise ValueError(f"--images must be at least 0, got {parsed.images}")
+    if not 0 <= parsed.seed < 2**32:
+        raise ValueError(f"--seed must lie in 0..{2**32 - 1}, got {parsed.seed}")
     name, folder = check_name(parsed.name), find(parsed.checkpoint)
     if folder.is_file():
         raise CheckpointError(f"{folder}: a published file has no room for a calibration; `tarflow import` it first")
@@ -188,7 +190,7 @@ def _calibrate(parsed: argparse.Namespace, given: list[str]) -> int:
         command=f"tarflow {shlex.join(given)}",
     )
     calibration = calibrate(flow, data, drawn, name, provenance)
-    print(save_calibration(calibration, folder, names_of_features(flow)).read_text(), end="")
+    print(save_calibration(calibration, folder).read_text(), end="")
     return 0
 
 

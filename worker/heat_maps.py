@@ -26,8 +26,9 @@ def draw_heat_map(
     patches = Tensor([float("-inf") if each is None else each for each in score.patch_log_likelihood_nats]).double()
     if usual is None:
         # -log p per value, from its mean over the image.
-        values = (patches.mean() - patches) * len(patches) / facts.dims / LN_2
-        limit = max(float(values.abs().max()), 1e-6)
+        known = patches[patches.isfinite()]
+        values = (known.mean() - patches) * len(patches) / facts.dims / LN_2
+        limit = max(values[patches.isfinite()].abs().tolist(), default=0.0) or 1.0
     else:
         values, limit = usual.surprises(patches[None])[0], LIMIT
     caption = (_likelihood(score), _verdict(score, request), SEEN_USUAL if usual else SEEN_RAW)
