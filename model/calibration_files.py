@@ -86,7 +86,9 @@ def load_calibration(checkpoint: Path, name: str, weights_digest: str, device: t
         tensors = _read_tensors(file.with_suffix(".safetensors"), digest, device)
         references = {View(view): _reference(tensors, view) for view in views}
         features = {View(view): tuple(facts["features"]) for view, facts in views.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except OSError as error:
+        raise CheckpointError(str(error)) from error
+    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"{file}: {error!r}") from error
     if provenance.weights_digest != weights_digest:
         raise CheckpointError(
