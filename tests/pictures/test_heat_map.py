@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from pictures.fitting import Shape
-from pictures.heat_map import BAR_WIDTH, COLD, HOT, LEAST_SIDE, MARGIN, TEXT_WIDTH, Heat, heat_map
+from pictures.heat_map import BAR_WIDTH, COLD, HOT, LEAST_SIDE, MARGIN, Heat, heat_map
+from tests.pictures.seen import cell, redness, rgb, shown_side
 
 GREY = Shape(28, 1)
 
@@ -19,31 +20,6 @@ def drawn(shape: Shape, heat: Heat, level: int = 128) -> Image.Image:
     image.load()
     assert (image.format, image.mode) == ("PNG", "RGB")
     return image
-
-
-def shown_side(image: Image.Image) -> int:
-    """Of each of the two pictures, in pixels."""
-    return (image.width - 3 * MARGIN - BAR_WIDTH - TEXT_WIDTH) // 2
-
-
-def cell(image: Image.Image, index: int, grid: int) -> tuple[int, int, int]:
-    """The colour in the middle of a cell of the heat."""
-    side = shown_side(image)
-    row, column = divmod(index, grid)
-    x, y = ((2 * place + 1) * side // (2 * grid) for place in (column, row))
-    return rgb(image, side + 2 * MARGIN + x, MARGIN + y)
-
-
-def rgb(image: Image.Image, x: int, y: int) -> tuple[int, int, int]:
-    """A pixel."""
-    found = image.getpixel((x, y))
-    assert isinstance(found, tuple)
-    return int(found[0]), int(found[1]), int(found[2])
-
-
-def redness(colour: tuple[int, int, int]) -> int:
-    """How much more red than blue."""
-    return colour[0] - colour[2]
 
 
 @pytest.mark.parametrize(("side", "channels"), [(28, 1), (64, 3), (8, 1), (336, 3), (500, 1)])
