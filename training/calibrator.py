@@ -112,12 +112,12 @@ def calibrate(flow: TarFlow, data: ImageFolder, drawn: Draw, name: str, provenan
     features: dict[View, list[Tensor]] = {view: [] for view in views}
     patches: dict[View, list[Tensor]] = {view: [] for view in views}
     for batch in chosen.split(BATCH):
-        for view, (values, patch_log_probs) in _seen(flow, data.pixels[batch], data.labels[batch], views).items():
+        for view, (values, patch_log_probs) in seen(flow, data.pixels[batch], data.labels[batch], views).items():
             features[view].append(values.cpu())
             patches[view].append(patch_log_probs.double().cpu())
         progress.advance(len(batch))
     references = {
-        view: _reference(torch.cat(features[view]), torch.cat(patches[view]), len(drawn.fitted), provenance.seed)
+        view: reference(torch.cat(features[view]), torch.cat(patches[view]), len(drawn.fitted), provenance.seed)
         for view in views
     }
     names = {view: feature_names(flow.config, view is View.ALL) for view in views}
@@ -134,7 +134,7 @@ def _views(flow: TarFlow) -> tuple[View, ...]:
 
 
 @torch.no_grad()
-def _seen(flow: TarFlow, pixels: Tensor, labels: Tensor, views: tuple[View, ...]) -> dict[View, tuple[Tensor, Tensor]]:
+def seen(flow: TarFlow, pixels: Tensor, labels: Tensor, views: tuple[View, ...]) -> dict[View, tuple[Tensor, Tensor]]:
     """Features (n, F) and patch log-likelihoods (n, T) of uint8 pixels (n, C, H, W) in every view."""
     device = next(flow.parameters()).device
     shape = Shape(flow.config.image_size, flow.config.in_channels)
@@ -153,7 +153,8 @@ def _seen(flow: TarFlow, pixels: Tensor, labels: Tensor, views: tuple[View, ...]
     return found
 
 
-def _reference(features: Tensor, patch_log_probs: Tensor, fitted: int, seed: int) -> Reference:
+def reference(features: Tensor, patch_log_probs: Tensor, fitted: int, seed: int) -> Reference:
+    """What is usual, from features (N, F) and patch log-likelihoods (N, T) of images, the first `fitted` to fit on."""
     mixture = fit_mixture(features[:fitted], seed)
     return Reference(
         mixture=mixture,

@@ -35,7 +35,7 @@ class Findings:
         log_prior: (N,) in nats.
         log_abs_det: (N,) in nats.
         patches: What each patch adds to the log-likelihood, (N, T), in nats.
-        features: (N, F); see `model.features`.
+        features: (N, F), see `model.features`; of no account where nobody judges.
         complexity: (N,) in bits per dim.
     """
 
@@ -72,7 +72,8 @@ class Examiner:
             return []
         judges = [self.judge(request) for request, _ in work]
         labels = [torch.full((len(pixels),), _label(request)) for request, pixels in work]
-        findings = self._findings(torch.cat([pixels for _, pixels in work]), torch.cat(labels))
+        every = torch.cat([pixels for _, pixels in work])
+        findings = self._findings(every, torch.cat(labels), judged=any(judges))
         results, first = [], 0
         for (request, pixels), judge in zip(work, judges, strict=True):
             own = findings[first : first + len(pixels)]
@@ -100,8 +101,8 @@ class Examiner:
         raise ModelChanged(f"the request is for calibration {request.calibration}, which is not loaded")
 
     @torch.no_grad()
-    def _findings(self, pixels: Tensor, labels: Tensor) -> Findings:
-        """What a pass over pixels (N, C, H, W) under labels (N,) finds."""
+    def _findings(self, pixels: Tensor, labels: Tensor, judged: bool) -> Findings:
+        """What a pass over pixels (N, C, H, W) under labels (N,) finds; without features where nobody judges."""
         config = self.flow.config
         shape = Shape(config.image_size, config.in_channels)
 
@@ -112,7 +113,7 @@ class Examiner:
                 [complexity_bits_per_dim(each.numpy().tobytes(), shape) for each in pixels[chunk]], dtype=torch.float64
             )
             log_prior = anatomy.log_prior.sum(dim=1)
-            features = image_features(anatomy, complexity)
+            features = image_features(anatomy, complexity) if judged else complexity[:, None]
             parts = (log_prior, anatomy.log_abs_det, anatomy.patch_log_prob, features, complexity)
             return Findings(*(each.double().cpu() for each in parts))
 

@@ -278,14 +278,6 @@ def test_the_rules_of_both_ways_are_the_same() -> None:
     assert of_the_operator["spec"] == ours
 
 
-def test_without_generate_workers_only_a_scaler_to_zero_is_content() -> None:
-    (rule,) = overlay("keda").of("PrometheusRule")
-    (alert,) = [
-        each for group in rule["spec"]["groups"] for each in group["rules"] if each.get("alert") == "TarflowNoWorker"
-    ]
-    assert alert["expr"] == 'tarflow:workers{kind="score"} == 0'
-
-
 @each_overlay
 def test_our_images_have_the_version_of_the_project(name: str) -> None:
     version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]

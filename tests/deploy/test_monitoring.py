@@ -40,6 +40,14 @@ def promtool(*arguments: str) -> str:
     return output(tool("promtool", "apt-get install prometheus"), *arguments)
 
 
+def hold_to(name: str, test: dict[str, Any], folder: Path) -> None:
+    """Hold the rules of an overlay to a test of promtool."""
+    (rule,) = overlay(name).of("PrometheusRule")
+    (folder / "rules.yml").write_text(yaml.safe_dump(rule["spec"]))
+    (folder / "test.yml").write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "tests": [test]}))
+    promtool("test", "rules", str(folder / "test.yml"))
+
+
 def told() -> set[str]:
     """The names of every metric of ours, whatever Redis has to say."""
     with Redis(port=1) as nobody:
@@ -62,7 +70,6 @@ def test_the_rules_do_what_their_tests_say() -> None:
     [("503", "cpu", True), ("503", "keda", False), ("500", "keda", True)],
 )
 def test_a_refusal_that_wakes_a_worker_is_no_error(status: str, name: str, errors: bool, tmp_path: Path) -> None:
-    (rule,) = overlay(name).of("PrometheusRule")
     fired = {
         "exp_labels": {"severity": "critical"},
         "exp_annotations": {
@@ -75,10 +82,35 @@ def test_a_refusal_that_wakes_a_worker_is_no_error(status: str, name: str, error
         for each in ("200", status)
     ]
     expected = {"eval_time": "20m", "alertname": "TarflowErrors", "exp_alerts": [fired] if errors else []}
-    test = {"interval": "1m", "input_series": answers, "alert_rule_test": [expected]}
-    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rule["spec"]))
-    (tmp_path / "test.yml").write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "tests": [test]}))
-    promtool("test", "rules", str(tmp_path / "test.yml"))
+    hold_to(name, {"interval": "1m", "input_series": answers, "alert_rule_test": [expected]}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "refusals", "workers", "fires"),
+    [
+        ("cpu", "0x60", "0x60", True),
+        ("keda", "0x60", "0x60", False),
+        ("keda", "0x20 1x40", "0x60", True),
+        ("keda", "0x20 1x40", "0x25 1x35", False),
+    ],
+    ids=["no worker", "none asked for", "none came", "one came"],
+)
+def test_no_generate_worker_is_trouble_to_a_scaler_to_zero_where_none_comes(
+    name: str, refusals: str, workers: str, fires: bool, tmp_path: Path
+) -> None:
+    series = [
+        {"series": 'tarflow_rejected_total{reason="NoWorker"}', "values": refusals},
+        {"series": 'tarflow_workers{model="m", kind="generate"}', "values": workers},
+    ]
+    fired = {
+        "exp_labels": {"severity": "critical", "model": "m", "kind": "generate"},
+        "exp_annotations": {
+            "summary": "Nobody works on generate jobs of m",
+            "runbook": "docs/runbook.md#tarflownoworker",
+        },
+    }
+    expected = {"eval_time": "34m", "alertname": "TarflowNoWorker", "exp_alerts": [fired] if fires else []}
+    hold_to(name, {"interval": "1m", "input_series": series, "alert_rule_test": [expected]}, tmp_path)
 
 
 @each_alert
