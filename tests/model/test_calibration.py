@@ -33,9 +33,9 @@ def reference(
     scores: Sequence[float], log_probs: Sequence[float] = (0.0,), mixture: Mixture | None = None
 ) -> Reference:
     """What is usual, with these scores and likelihoods to compare with."""
-    ascending = [torch.tensor(sorted(each), dtype=torch.float64) for each in (scores, log_probs)]
+    ascending, likelihoods = (torch.tensor(sorted(each), dtype=torch.float64) for each in (scores, log_probs))
     patches = torch.tensor([1.0, 2.0], dtype=torch.float64)
-    return Reference(mixture or standard_normal(), *ascending, patch_means=patches, patch_stds=patches)
+    return Reference(mixture or standard_normal(), ascending, likelihoods, patches, patches)
 
 
 def p_value(usual: Reference, score: float) -> float:
