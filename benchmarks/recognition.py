@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -125,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"recognition: {error}", file=sys.stderr)
         return 2
-    report = {
+    report: dict[str, Any] = {
         "command": f"python -m benchmarks.recognition {shlex.join(given)}",
         "checkpoint_digest": load_card(parsed.checkpoint).digest,
         "classifier_test_accuracy": judge.test_accuracy,
@@ -136,7 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.json:
         parsed.json.write_text(json.dumps(report, indent=2) + "\n")
     if parsed.record:
-        add_metrics(parsed.checkpoint, {f"recognised_at_guidance_{each.guidance:g}": each.share for each in results})
+        shares = {f"recognised_at_guidance_{each.guidance:g}": each.share for each in results}
+        add_metrics(parsed.checkpoint, shares, report["command"])
     return 0
 
 

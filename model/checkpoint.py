@@ -1,7 +1,7 @@
-"""Checkpoints on disk: `model.safetensors` and `config.json` in a folder.
+"""Checkpoints on disk: a flow's weights and `config.json` in a folder.
 
-Owns the format, strict loading and the search by name. Never unpickles. Knows nothing of
-training state or of who serves the flow.
+Owns the config, strict loading and the search by name; the weights' files are
+`model.weights`'. Never unpickles. Knows nothing of training state or of who serves the flow.
 """
 
 import hashlib
@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from model.card import Card
 from model.config import TarFlowConfig
 from model.errors import CheckpointError
 from model.flow import TarFlow
 from model.published import check_finite, flow_from_state, load_state, read_published
+from model.weights import read_weights, write_weights
 
 BUNDLED = Path(__file__).parent / "checkpoints"
-WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 
 
@@ -44,7 +41,8 @@ def load(path: str | Path, device: str | torch.device = "cpu", **facts: Any) -> 
     """A flow ready for inference, in float32, its weights frozen.
 
     Args:
-        path: A checkpoint folder, a bundled checkpoint's name, or a published `.pth` file.
+        path: A checkpoint folder, a bundled checkpoint's name, or a published `.pth` file. The flow's memory is
+            its own but for a published file's, which is mapped: leave that file as it is while the flow lives.
         device: Where to put it.
         **facts: For a published file only: the `TarFlowConfig` fields its tensors do not show
             (`in_channels`, `noise_std`, `noise_type`, `head_dim`).
@@ -60,7 +58,7 @@ def load(path: str | Path, device: str | torch.device = "cpu", **facts: Any) -> 
         raise CheckpointError(f"{found}: a checkpoint folder holds its own facts, {sorted(facts)} cannot be given")
     else:
         config, card = _read_config(found)
-        flow = load_state(config, _read_weights(found, card.digest))
+        flow = load_state(config, read_weights(found, card.digest))
     return flow.to(device).eval().requires_grad_(False)
 
 
@@ -74,8 +72,21 @@ def load_card(path: str | Path) -> Card:
     return Card(digest=_digest(found)) if found.is_file() else _read_config(found)[1]
 
 
-def save(flow: TarFlow, path: str | Path, card: Card | None = None, dtype: torch.dtype = torch.float32) -> None:
-    """Write a checkpoint folder, each file atomically; weights in `dtype`.
+def save(
+    flow: TarFlow,
+    path: str | Path,
+    card: Card | None = None,
+    dtype: torch.dtype = torch.float32,
+    part_bytes: int | None = None,
+) -> None:
+    """Write a checkpoint folder, each file atomically; weights in `dtype`, in one file or in parts.
+
+    Args:
+        flow: The flow.
+        path: The folder; weights that it holds are replaced.
+        card: What the checkpoint says of itself.
+        dtype: Of the weights on disk; they load as float32.
+        part_bytes: Largest part, unless a single tensor is larger; None = one file.
 
     Raises:
         CheckpointError: A weight is not finite in `dtype`, or class names do not fit the flow.
@@ -90,23 +101,47 @@ def save(flow: TarFlow, path: str | Path, card: Card | None = None, dtype: torch
     length = flow.config.patches
     for index in range(flow.config.blocks):
         state[f"blocks.{index}.attn_mask"] = torch.ones(length, length, dtype=torch.uint8).tril()
-    partial = folder / f"{WEIGHTS_FILE}.partial"
-    save_file(state, partial)
-    partial.chmod(0o644)  # safetensors makes it private; a server may run as another user
-    card = replace(card, digest=_digest(partial))
-    os.replace(partial, folder / WEIGHTS_FILE)
+    card = replace(card, digest=write_weights(folder, state, part_bytes))
     _write_config(folder, flow.config, card)
 
 
-def add_metrics(path: str | Path, metrics: dict[str, float]) -> None:
-    """Add figures to the card of a checkpoint folder; its weights stay as they are.
+def add_metrics(path: str | Path, metrics: dict[str, float], command: str = "") -> None:
+    """Add figures, and the command that measured them, to the card of a checkpoint folder.
 
     Raises:
         CheckpointError: As `load_card`.
     """
+    card = load_card(path)
+    measured_by = dict.fromkeys(metrics, command) if command else {}
+    save_card(path, replace(card, metrics=card.metrics | metrics, measured_by=card.measured_by | measured_by))
+
+
+def save_card(path: str | Path, card: Card) -> None:
+    """Put `card` in place of the one of a checkpoint folder; its weights stay as they are.
+
+    Raises:
+        CheckpointError: As `load_card`; a published file, which has no card; a card of other weights or classes.
+    """
     folder = find(path)
-    config, card = _read_config(folder)
-    _write_config(folder, config, replace(card, metrics=card.metrics | metrics))
+    if folder.is_file():
+        raise CheckpointError(f"{folder}: a published file has no card; `tarflow import` makes a folder that has")
+    config, earlier = _read_config(folder)
+    _check_class_names(config, card)
+    if card.digest != earlier.digest:
+        raise CheckpointError(f"{folder}: the card is of other weights, {card.digest!r} and not {earlier.digest!r}")
+    _write_config(folder, config, card)
+
+
+def load_config(path: str | Path) -> TarFlowConfig:
+    """The architecture of a checkpoint folder, without its weights.
+
+    Raises:
+        CheckpointError: As `load`; a published file, whose architecture is in its tensors.
+    """
+    folder = find(path)
+    if folder.is_file():
+        raise CheckpointError(f"{folder}: a published file holds its architecture in its tensors alone")
+    return _read_config(folder)[0]
 
 
 def _read_config(folder: Path) -> tuple[TarFlowConfig, Card]:
@@ -130,16 +165,6 @@ def _write_config(folder: Path, config: TarFlowConfig, card: Card) -> None:
     partial = folder / f"{CONFIG_FILE}.partial"
     partial.write_text(json.dumps({"architecture": config.to_json(), **card.to_json()}, indent=2) + "\n")
     os.replace(partial, folder / CONFIG_FILE)
-
-
-def _read_weights(folder: Path, digest: str) -> dict[str, Tensor]:
-    file = folder / WEIGHTS_FILE
-    try:
-        if digest and _digest(file) != digest:
-            raise CheckpointError(f"{file}: damaged, its SHA-256 is not the {digest} of {CONFIG_FILE}")
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file}: {error}") from error
 
 
 def _digest(file: Path) -> str:

@@ -63,7 +63,7 @@ class FlowBlock(nn.Module):
 
     def affine(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """Split the network's output (..., D or 2D) into log-scale a and shift m, each (..., D)."""
-        # Under autocast the log-determinant would lose its small terms: keep both in float32.
+        # With weights in half precision the log-determinant would lose its small terms: keep both in float32.
         output = output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
         if self.volume_preserving:
             return torch.zeros_like(output), output
@@ -75,7 +75,9 @@ class FlowBlock(nn.Module):
         hidden = self._embed(patches, self.positions()[: patches.shape[1]], class_vectors)
         for layer in self.attn_blocks:
             hidden = layer(hidden, query_scale)
-        return self.proj_out(hidden)
+        # Autocast would round log-scales and shifts to eight bits, and the log-determinant is their sum.
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self.proj_out(hidden.to(self.proj_out.weight.dtype))
 
     def forward(self, patches: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Map patches (N, T, D), in image order, to latents and log|det| per patch (N, T), in nats."""

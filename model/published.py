@@ -53,28 +53,38 @@ def facts_of_name(name: str) -> dict[str, Any]:
 
 
 def flow_from_state(state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> TarFlow:
-    """A flow with the architecture that the tensors' shapes and `facts` say, holding those tensors.
+    """A flow with the architecture that the tensors' shapes and `facts` say, made of those tensors themselves.
+
+    Float32 tensors are not copied: those of `read_published` stay in their file until they are looked at.
 
     Raises:
         CheckpointError: A fact that is not one of `FACTS`, or tensors that are no TarFlow.
     """
     if unknown := sorted(set(facts) - set(FACTS)):
         raise CheckpointError(f"{unknown} cannot be given, only {FACTS}: the rest is read off the tensors")
-    return load_state(_config_of_shapes(state, facts), state)
+    return load_state(_config_of_shapes(state, facts), state, copy=False)
 
 
-def load_state(config: TarFlowConfig, state: Mapping[str, Tensor]) -> TarFlow:
+def load_state(config: TarFlowConfig, state: Mapping[str, Tensor], copy: bool = True) -> TarFlow:
     """A float32 flow holding exactly the tensors of `state`; masks are derived, so theirs are dropped.
+
+    Args:
+        config: The architecture.
+        state: Tensors under their published names.
+        copy: Whether the flow's memory is its own, whatever becomes of the file behind the tensors.
 
     Raises:
         CheckpointError: Missing, extra, misshapen or non-finite tensors; the message names them.
     """
-    flow = TarFlow(config)
     masks = {f"blocks.{index}.attn_mask" for index in range(config.blocks)}
-    kept = {name: tensor for name, tensor in state.items() if name not in masks}
+    kept = {
+        name: tensor.to(torch.float32, copy=copy).contiguous() for name, tensor in state.items() if name not in masks
+    }
     check_finite(kept.items())
+    with torch.device("meta"):  # weights that are about to be replaced need no memory
+        flow = TarFlow(config)
     try:
-        flow.load_state_dict(kept)
+        flow.load_state_dict(kept, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"tensors do not fit the architecture: {error}") from error
     if bool((flow.var <= 0).any()):

@@ -98,7 +98,7 @@ def train_command(context: typer.Context) -> None:
 
 @app.command("evaluate", context_settings=PASSED_ON)
 def evaluate_command(context: typer.Context) -> None:
-    """Bits/dim and Bayes-classifier accuracy of a checkpoint on a test folder."""
+    """What a checkpoint's likelihoods and samples are worth beside a test folder."""
     _become("training", context)
 
 
@@ -111,6 +111,12 @@ def calibrate_command(context: typer.Context) -> None:
 @app.command("import", context_settings=PASSED_ON)
 def import_command(context: typer.Context) -> None:
     """Turn a published .pth state dict into a checkpoint folder."""
+    _become("training", context)
+
+
+@app.command("card", context_settings=PASSED_ON)
+def card_command(context: typer.Context) -> None:
+    """The facts of a checkpoint and their page, README.md beside the weights."""
     _become("training", context)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from service.errors import PROBLEM_TYPE, STATUS
 from service.uploads import MEDIA_TYPES
+from worker.contract import ModelFacts
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -34,6 +35,19 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {"description": " / ".join(titles[status]), "content": {PROBLEM_TYPE: {"schema": PROBLEM_SCHEMA}}}
         for status in statuses
+    }
+
+
+def _model_schema() -> dict[str, Any]:
+    """The facts of a model; all but the name are known once a worker has told them."""
+    schema = ModelFacts.model_json_schema()
+    parts = schema.pop("$defs")
+    workers = {"type": "object", "additionalProperties": {"type": "integer"}, "description": "By kind of work"}
+    properties = schema["properties"] | {"defaults": parts["ModelDefaults"], "live_workers": workers}
+    return schema | {
+        "description": "The model as its workers describe it, and what its card says",
+        "properties": properties,
+        "required": ["name", "live_workers"],
     }
 
 
@@ -65,7 +79,10 @@ RESULT_RESPONSES = {
     **NOT_MODIFIED,
     **_problems(400, 404, 406, 409, 500, 503),
 }
-MODEL_RESPONSES = {200: {"description": "The model", "content": OBJECT}, **_problems(404, 503)}
+MODEL_RESPONSES = {
+    200: {"description": "The model", "content": {"application/json": {"schema": _model_schema()}}},
+    **_problems(404, 503),
+}
 METRICS_RESPONSES = _problems(404)
 READY_RESPONSES = {200: {"description": "As it is", "content": OBJECT}, **_problems(503)}
 SCORE_BODY: dict[str, Any] = {

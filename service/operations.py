@@ -31,7 +31,11 @@ async def models(house: TheHouse) -> JSONResponse:
 
 @models_router.get("/models/{name}", responses=MODEL_RESPONSES)
 async def model(name: str, house: TheHouse) -> JSONResponse:
-    """One model: size, classes, noise, defaults, digest, figures, live workers."""
+    """One model: size, classes, noise, defaults, digest, live workers, and its card.
+
+    The card says what it was trained on, under which licence and with which command, on which hardware for how
+    long, its figures and the commands that measured them, what it is for and what it must not be used for.
+    """
     return JSONResponse(await _model(house, name))
 
 

@@ -1,25 +1,30 @@
-"""Which images, labels and noise a step sees.
+"""Which images, labels, flips and noise a step sees.
 
 Owns all randomness of a run, each draw a function of (seed, epoch or step, rank) alone: a
-resumed run needs no generator state to go on as if unbroken. Knows nothing of optimisation.
+resumed run needs no generator state to go on as if unbroken. Owns where the data lies, too.
+Knows nothing of optimisation.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from model import TarFlowConfig
 from model.pixels import add_noise
-from training.image_folder import ImageFolder
+from training.image_folder import BYTES_PER_GIB, ImageFolder
 
 NO_CLASS = -1
 
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of one rank: `batch_size` / `world` images a step, the last short batch of an epoch left out."""
+    """The batches of one rank: `batch_size` / `world` images a step, the last short batch of an epoch left out.
+
+    Noise is drawn on the device that trains: a step is the same every time on one kind of device.
+    """
 
     data: ImageFolder
     config: TarFlowConfig
@@ -28,6 +33,7 @@ class Batches:
     seed: int
     rank: int = 0
     world: int = 1
+    flip: bool = False
 
     @property
     def steps_per_epoch(self) -> int:
@@ -37,18 +43,51 @@ class Batches:
     def at(self, step: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Noisy images (n, C, H, W) and labels (n,), some of them dropped, of a step."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = torch.randperm(len(self.data), generator=self._generator(2 * epoch))
+        order = _permutation(len(self.data), _seed(self.seed, 2 * epoch))
         share = self.batch_size // self.world
         first = position * self.batch_size + self.rank * share
-        chosen = order[first : first + share]
-        generator = self._generator(2 * (step * self.world + self.rank) + 1)
-        images = add_noise(self.data.pixels[chosen], self.config, generator)
+        pixels, labels = self._gather(order[first : first + share], device)
+        stream = _seed(self.seed, 2 * (step * self.world + self.rank) + 1)
+        generator = torch.Generator(device).manual_seed(stream)
+        if self.flip:
+            flipped = torch.rand(share, 1, 1, 1, generator=generator, device=device) < 0.5
+            pixels = torch.where(flipped, pixels.flip(3), pixels)
+        images = add_noise(pixels, self.config, generator)
         if not self.config.num_classes:
-            return images.to(device), None
-        dropped = torch.rand(share, generator=generator) < self.label_drop
-        return images.to(device), torch.where(dropped, NO_CLASS, self.data.labels[chosen]).to(device)
+            return images, None
+        dropped = torch.rand(share, generator=generator, device=device) < self.label_drop
+        return images, torch.where(dropped, NO_CLASS, labels)
 
-    def _generator(self, stream: int) -> torch.Generator:
-        # torch's CPU generator heeds the low 32 bits of its seed alone: both numbers must reach them.
-        digest = hashlib.blake2b(f"{self.seed} {stream}".encode(), digest_size=4).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest))
+    def _gather(self, chosen: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Pixels and labels of the images `chosen`, on the device; the host does not wait for it."""
+        pixels, labels = self.data.pixels, self.data.labels
+        if pixels.device.type == device.type:
+            chosen = _sendable(chosen, device).to(device, non_blocking=True)
+            return pixels[chosen], labels[chosen]
+        return tuple(  # type: ignore[return-value]
+            _sendable(tensor[chosen], device).to(device, non_blocking=True) for tensor in (pixels, labels)
+        )
+
+
+def place(data: ImageFolder, device: torch.device, limit_gib: float) -> ImageFolder:
+    """The data with its tensors on the device, unless its pixels take more than `limit_gib` there."""
+    if data.pixels.nbytes > limit_gib * BYTES_PER_GIB:
+        return data
+    return replace(data, pixels=data.pixels.to(device), labels=data.labels.to(device))
+
+
+def _sendable(tensor: Tensor, device: torch.device) -> Tensor:
+    """In pinned memory where the copy to the device would else hold up the host."""
+    return tensor.pin_memory() if device.type == "cuda" else tensor
+
+
+@lru_cache(maxsize=2)
+def _permutation(count: int, seed: int) -> Tensor:
+    """The order of an epoch; every step of it asks."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+def _seed(seed: int, stream: int) -> int:
+    # torch's CPU generator heeds the low 32 bits of its seed alone: both numbers must reach them.
+    digest = hashlib.blake2b(f"{seed} {stream}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest)

@@ -1,6 +1,6 @@
-"""The figures of a checkpoint on a test folder.
+"""What a checkpoint's likelihoods say of a test folder.
 
-Owns bits per dim and Bayes-classifier accuracy. Knows nothing of training.
+Owns bits per dim and Bayes-classifier accuracy, with their intervals. Knows nothing of training or of samples.
 """
 
 import time
@@ -13,6 +13,7 @@ from model import TarFlow
 from model.class_likelihoods import class_log_probs
 from model.pixels import add_noise, bits_per_dim, to_images
 from training.image_folder import ImageFolder
+from training.interval import Interval, mean_interval, share_interval
 from training.progress import Progress
 
 
@@ -24,8 +25,10 @@ class Evaluation:
         density: Which density `bits_per_dim` belongs to.
         bits_per_dim: Mean over the images, each with one draw of the training noise, under its class.
         bits_per_dim_standard_error: Of that mean; None for a single image.
+        bits_per_dim_interval_95: 95 % confidence interval of that mean; None for a single image.
         comparable_with_papers: Whether the density is the dequantised one papers report.
         bayes_accuracy: Share of images whose class has the largest log p(x | class); None without classes.
+        bayes_accuracy_interval_95: 95 % confidence interval of that share (Wilson's); None without classes.
     """
 
     images: int
@@ -33,8 +36,10 @@ class Evaluation:
     density: str
     bits_per_dim: float
     bits_per_dim_standard_error: float | None
+    bits_per_dim_interval_95: Interval | None
     comparable_with_papers: bool
     bayes_accuracy: float | None
+    bayes_accuracy_interval_95: Interval | None
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -65,7 +70,9 @@ def evaluate(flow: TarFlow, data: ImageFolder, batch_size: int = 100, seed: int 
         density=flow.config.density,
         bits_per_dim=bits.mean().item(),
         bits_per_dim_standard_error=bits.std().item() / len(data) ** 0.5 if len(data) > 1 else None,
+        bits_per_dim_interval_95=mean_interval(bits),
         comparable_with_papers=flow.config.noise_type == "uniform",
         bayes_accuracy=correct / len(data) if flow.config.num_classes else None,
+        bayes_accuracy_interval_95=share_interval(correct, len(data)) if flow.config.num_classes else None,
         seconds=time.perf_counter() - started_s,
     )

@@ -3,7 +3,7 @@
 Owns the options, their bounds and what may change on resuming. Knows nothing of data or steps.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,17 +11,22 @@ from model import TarFlowConfig
 from model.config import NoiseType
 
 Precision = Literal["float32", "bf16"]
+WeightsDtype = Literal["float32", "float16", "bfloat16"]
 
 # What a resumed run may do differently without becoming another run. With other epochs the
 # learning rate follows the new schedule from there on.
-CHANGEABLE = frozenset(
-    {"data", "out", "epochs", "device", "compile", "resume", "save_every", "sheet_every", "stop_after", "command"}
-)
+WHERE = {"data", "out", "device", "device_data_gib", "command"}
+HOW = {"compile", "accumulate", "shard"}
+HOW_LONG = {"epochs", "resume", "resume_or_begin", "stop_after", "stop_after_s"}
+WHAT_IS_WRITTEN = {"save_every", "sheet_every", "log_every", "weights_dtype", "part_mib", "tensorboard", "wandb"}
+CHANGEABLE = WHERE | HOW | HOW_LONG | WHAT_IS_WRITTEN
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     """Options of one training run; sizes in images and steps, learning rates per step.
+
+    `tarflow train --help` says what each means.
 
     Raises:
         ValueError: A value out of its bounds; the message names the option and the bound.
@@ -48,15 +53,26 @@ class TrainOptions:
     clip: float = 1.0
     ema: float = 0.999
     label_drop: float = 0.1
+    flip: bool = False
     seed: int = 0
     device: str = "auto"
+    device_data_gib: float = 8.0
     precision: Precision = "float32"
     compile: bool = False
+    accumulate: int = 1
+    shard: bool = False
     resume: bool = False
+    resume_or_begin: bool = False
     init: str = ""
+    log_every: int = 0
     save_every: int = 500
     sheet_every: int = 2000
     stop_after: int = 0
+    stop_after_s: float = 0.0
+    weights_dtype: WeightsDtype = "float32"
+    part_mib: float = 0.0
+    tensorboard: bool = False
+    wandb: str = ""
     guidance: float = 2.0
     trained_on: str = ""
     data_licence: str = ""
@@ -74,9 +90,14 @@ class TrainOptions:
             ("ema", 0, 0.999999),
             ("label_drop", 0, 1),
             ("seed", 0, 2**31),
+            ("device_data_gib", 0, 1e6),
+            ("accumulate", 1, 1e6),
+            ("log_every", 0, 1e9),
             ("save_every", 1, 1e9),
             ("sheet_every", 0, 1e9),
             ("stop_after", 0, 1e9),
+            ("stop_after_s", 0, 1e9),
+            ("part_mib", 0, 1e6),
             ("guidance", 0, 20),
         ):
             if not low <= getattr(self, name) <= high:
@@ -113,13 +134,17 @@ class TrainOptions:
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
     def differences(self, earlier: dict[str, Any]) -> list[str]:
-        """What makes this another run than the one with `earlier` options, each as "--option: was X, is Y"."""
+        """What makes this another run than the one with `earlier` options, each as "--option: was X, is Y".
+
+        An option that there was not yet had its default.
+        """
         now = self.to_json()
-        names = [field.name for field in fields(self) if field.name not in CHANGEABLE]
+        decisive = [option for option in fields(self) if option.name not in CHANGEABLE]
+        was = {option.name: option.default for option in decisive if option.default is not MISSING} | earlier
         return [
-            f"{_flag(name)}: was {earlier.get(name)}, is {now[name]}"
-            for name in names
-            if earlier.get(name) != now[name]
+            f"{_flag(option.name)}: was {was.get(option.name)}, is {now[option.name]}"
+            for option in decisive
+            if was.get(option.name) != now[option.name]
         ]
 
 

@@ -28,11 +28,16 @@ class ProcessGroup:
         """Whether this process writes files and prints."""
         return self.rank == 0
 
-    def mean(self, value: Tensor) -> Tensor:
-        """The mean of a scalar over the processes; all of them must ask."""
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of each of the values over the processes; all of them must ask."""
         if self.world > 1:
-            distributed.all_reduce(value)
-        return value / self.world
+            distributed.all_reduce(values)
+        return values / self.world
+
+    def wait(self) -> None:
+        """Wait until every process has come here."""
+        if self.world > 1:
+            distributed.barrier()
 
 
 @contextmanager

@@ -1,12 +1,11 @@
-"""How far long work is: a bar on a terminal, plain lines elsewhere.
+"""How far long work is: a bar on a terminal where tqdm is installed, plain lines elsewhere.
 
 Owns how often it prints. Knows nothing of the work.
 """
 
 import sys
 import time
-
-from tqdm import tqdm
+from typing import Any
 
 LINE_INTERVAL_S = 30.0
 
@@ -17,8 +16,7 @@ class Progress:
     def __init__(self, title: str, total: int, done: int = 0, enabled: bool = True) -> None:
         self.title, self.total, self.done, self.enabled = title, total, done, enabled
         self._printed_s = float("-inf")
-        terminal = enabled and sys.stderr.isatty()
-        self._bar = tqdm(desc=title, total=total, initial=done, dynamic_ncols=True) if terminal else None
+        self._bar = _bar(title, total, done) if enabled and sys.stderr.isatty() else None
 
     def advance(self, units: int = 1, note: str = "") -> None:
         """Say that `units` more are done; the last one always prints."""
@@ -31,3 +29,12 @@ class Progress:
         elif self.enabled and (self.done >= self.total or time.monotonic() - self._printed_s >= LINE_INTERVAL_S):
             self._printed_s = time.monotonic()
             print(f"{self.title} {self.done}/{self.total} {note}", file=sys.stderr, flush=True)
+
+
+def _bar(title: str, total: int, done: int) -> Any | None:
+    """A bar of tqdm's; None where it is not installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(desc=title, total=total, initial=done, dynamic_ncols=True)

@@ -1,10 +1,11 @@
-"""The folder of a training run: options, log, resumable state, checkpoint, sample sheets.
+"""The folder of a training run: options, log, resumable state, curve, checkpoint, sample sheets.
 
 Owns the files and their atomic replacement. Knows nothing of how a step is made.
 
     options.json    what the run was told
     log.jsonl       one line per step
     state.pt        everything a resumed run needs
+    curve.png       the loss so far
     checkpoint/     the averaged weights, ready to serve
     sheets/         sample sheets by step
 """
@@ -12,6 +13,7 @@ Owns the files and their atomic replacement. Knows nothing of how a step is made
 import json
 import os
 import pickle
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,16 @@ class RunFolder:
         """The checkpoint folder."""
         return self.path / "checkpoint"
 
+    @property
+    def curve(self) -> Path:
+        """The picture of the loss."""
+        return self.path / "curve.png"
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a state to resume."""
+        return (self.path / "state.pt").exists()
+
     def sheet(self, step: int) -> Path:
         """Where the sample sheet of a step goes."""
         return self.path / "sheets" / f"{step:07d}.png"
@@ -46,7 +58,7 @@ class RunFolder:
         Raises:
             ResumeError: It holds a run already.
         """
-        if (self.path / "state.pt").exists():
+        if self.is_begun:
             raise ResumeError(
                 f"--out {self.path} holds a run already: add --resume to continue it, or name another folder"
             )
@@ -74,10 +86,14 @@ class RunFolder:
         lines = (self.path / "log.jsonl").read_bytes().splitlines(keepends=True)
         _replace(self.path / "log.jsonl", b"".join(lines[:steps]))
 
-    def log(self, record: dict[str, Any]) -> None:
-        """Append a step's record."""
+    def log(self, records: Iterable[dict[str, Any]]) -> None:
+        """Append the records of steps, one line each."""
         with (self.path / "log.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.writelines(json.dumps(record) + "\n" for record in records)
+
+    def records(self) -> list[dict[str, Any]]:
+        """All records so far."""
+        return [json.loads(line) for line in (self.path / "log.jsonl").read_text().splitlines()]
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Replace the resumable state, whole or not at all."""

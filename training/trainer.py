@@ -1,162 +1,228 @@
-"""Training by exact maximum likelihood.
+"""Training by exact maximum likelihood: the loop.
 
-Owns the objective, the optimiser and the loop; every source of randomness is in
-`training.batches`, every file in `training.run_folder`.
+Owns when to read the device, to write, to draw and to stop. How a step is made is in
+`training.learner`, every source of randomness in `training.batches`, every file in
+`training.run_folder`.
 """
 
 import math
 import sys
 import time
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
-from model import TarFlow, load, save
+from model import save
 from model.card import Card, SamplingDefaults
-from training.batches import Batches
+from training.batches import Batches, place
+from training.curve import write_curve
 from training.image_folder import DataError, ImageFolder, read_image_folder
+from training.learner import Learner, initial_flow
 from training.options import TrainOptions
 from training.process_group import ProcessGroup
 from training.progress import Progress
 from training.run_folder import ResumeError, RunFolder
 from training.sample_sheet import write_sample_sheet
 from training.schedule import learning_rate
+from training.throughput import peak_flops_per_s, training_flops
+from training.trackers import Trackers, check_trackers
 
-BETAS = (0.9, 0.95)
 MOST_SKIPPED_IN_A_ROW = 20
+# To read a loss, the host waits for the GPU; a CPU has nothing to wait for.
+GPU_STEPS_BETWEEN_READINGS = 20
+BYTES_PER_MIB = 2**20
 
 
 class Diverged(RuntimeError):
     """Training met non-finite gradients again and again."""
 
 
-class Objective(nn.Module):
-    """Mean negative log-likelihood in nats per dim, as a module so that it can be distributed."""
+@dataclass(frozen=True)
+class Unread:
+    """A step that was asked of the device: its number from 1, its rate, its loss and gradient norm to be read."""
 
-    def __init__(self, flow: TarFlow) -> None:
-        super().__init__()
-        self.flow = flow
-
-    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Scalar loss of images (N, C, H, W) under labels (N,)."""
-        return -self.flow.standard_log_prob(images, labels).mean() / self.flow.config.dims
+    step: int
+    learning_rate: float
+    loss: Tensor
+    norm: Tensor
 
 
 @dataclass
 class Trainer:
-    """One training run on one process of a group."""
+    """One training run on one process of a group.
+
+    Attributes:
+        options: What the run is told.
+        data: The images, in host memory.
+        group: The process and its device.
+        started_s: When the run began, by the monotonic clock; `stop_after_s` counts from there.
+        step: Steps made.
+        skipped: Steps among them that were left out, their gradients not finite.
+        skipped_in_a_row: The last ones of them.
+    """
 
     options: TrainOptions
     data: ImageFolder
     group: ProcessGroup
+    started_s: float = field(default_factory=time.monotonic)
     step: int = field(default=0, init=False)
     skipped: int = field(default=0, init=False)
+    skipped_in_a_row: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         options, device = self.options, self.group.device
         torch.manual_seed(options.seed)
         self.flow = initial_flow(options, len(self.data.class_names)).to(device)
-        self.average = AveragedModel(self.flow, multi_avg_fn=get_ema_multi_avg_fn(options.ema))
+        self.learner = Learner(self.flow, options, self.group)
         self.batches = Batches(
-            self.data,
+            place(self.data, device, options.device_data_gib),
             self.flow.config,
             options.batch_size,
             options.label_drop,
             options.seed,
             self.group.rank,
             self.group.world,
+            options.flip,
         )
         self.total_steps = round(options.epochs * self.batches.steps_per_epoch)
-        if options.compile:
-            for block in self.flow.blocks:
-                block.compile()
-        self.objective: nn.Module = Objective(self.flow)
-        if self.group.world > 1:
-            self.objective = DistributedDataParallel(self.objective)
-        self.optimizer = torch.optim.AdamW(
-            self.flow.parameters(), betas=BETAS, weight_decay=options.weight_decay, fused=True
-        )
+        self.flops_per_image = training_flops(self.flow.config)
+        self.peak_flops_per_s = peak_flops_per_s(device)
         self.folder = RunFolder(options.out)
+        self._unread: list[Unread] = []
 
     def run(self) -> None:
-        """Train to the end, or to `stop_after` steps; resumes first where the options say so.
+        """Train to the end, to `stop_after` steps or for `stop_after_s`; resumes first where the options say so.
 
         Raises:
             ResumeError: The folder cannot be begun or resumed.
             Diverged: Too many steps in a row without finite gradients.
         """
-        if self.options.resume:
+        self._begin()
+        last_step = min(self.total_steps, self.options.stop_after or self.total_steps)
+        with Trackers(self.options, self.step, self.group.leads and self.step < last_step) as trackers:
+            self._train(last_step, trackers)
+        self.group.wait()  # until the leading one has written everything
+        if self.group.leads:
+            stopped = f"stopped at step {self.step} of {self.total_steps}: --resume goes on"
+            made = f"all {self.step} steps are made: {self.folder.checkpoint}"
+            print(stopped if self.step < self.total_steps else made, file=sys.stderr)
+
+    def _train(self, last_step: int, trackers: Trackers) -> None:
+        """Make steps until the last one or the end of the time."""
+        progress = Progress("training, step", self.total_steps, self.step, self.group.leads)
+        while self.step < last_step:
+            since_s = time.perf_counter()
+            self._advance()
+            while not self._must_read(last_step):
+                self._advance()
+            records, elapsed_s = self._read(since_s)
+            is_last = self.step == last_step or 0 < self.options.stop_after_s <= elapsed_s
+            if self.group.leads:
+                self.folder.log(records)
+                trackers.log(records)
+            progress.advance(len(records), _note(records[-1]))
+            self._write(is_last)
+            if is_last:
+                return
+
+    def _begin(self) -> None:
+        if self.options.resume or (self.options.resume_or_begin and self.folder.is_begun):
             self._restore(self.folder.resume(self.options))
             if self.group.leads:
                 self.folder.truncate_log(self.step)
         elif self.group.leads:
             self.folder.begin(self.options)
-        last_step = min(self.total_steps, self.options.stop_after or self.total_steps)
-        progress = Progress("training, step", self.total_steps, self.step, self.group.leads)
-        while self.step < last_step:
-            record = self._advance()
-            progress.advance(note=f"loss {record['loss_nats_per_dim']}, {record['images_per_s']:.0f} images/s")
-            if self.group.leads:
-                self._write(record, is_last=self.step == last_step)
 
-    def _advance(self) -> dict[str, Any]:
-        """One optimiser step and its record."""
-        started_s = time.perf_counter()
-        rate = self._set_learning_rate()
+    def _advance(self) -> None:
+        """Ask one optimiser step of the device."""
+        rate = self._learning_rate()
         images, labels = self.batches.at(self.step, self.group.device)
-        with torch.autocast(self.group.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
-            loss = self.objective(images, labels)
-        self.optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.flow.parameters(), self.options.clip or math.inf)
-        self._apply(bool(norm.isfinite()))
+        loss, norm = self.learner.learn(self.step, images, labels, rate)
         self.step += 1
-        return {
-            "step": self.step,
-            "epoch": self.step / self.batches.steps_per_epoch,
-            "loss_nats_per_dim": _json_number(self.group.mean(loss.detach())),
-            "gradient_norm": _json_number(norm),
-            "learning_rate": rate,
-            "images_per_s": self.options.batch_size / (time.perf_counter() - started_s),
-        }
+        self._unread.append(Unread(self.step, rate, loss, norm))
 
-    def _set_learning_rate(self) -> float:
+    def _learning_rate(self) -> float:
         options = self.options
         warmup_steps = round(min(options.warmup_epochs, options.epochs / 2) * self.batches.steps_per_epoch)
-        rate = learning_rate(
+        return learning_rate(
             self.step, self.total_steps, warmup_steps, options.learning_rate, options.final_learning_rate
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        return rate
 
-    def _apply(self, finite: bool) -> None:
-        """Take the step, or skip it where the gradients are not finite."""
-        if finite:
-            self.skipped = 0
-            self.optimizer.step()
-            self.average.update_parameters(self.flow)
-            return
-        self.skipped += 1
-        if self.skipped > MOST_SKIPPED_IN_A_ROW:
+    def _must_read(self, last_step: int) -> bool:
+        usual = GPU_STEPS_BETWEEN_READINGS if self.group.device.type == "cuda" else 1
+        every = self.options.log_every or usual
+        return self.step == last_step or self.step % every == 0 or self._saves() or self._draws()
+
+    def _saves(self) -> bool:
+        return self.step % self.options.save_every == 0
+
+    def _draws(self) -> bool:
+        return bool(self.options.sheet_every) and self.step % self.options.sheet_every == 0
+
+    def _read(self, since_s: float) -> tuple[list[dict[str, Any]], float]:
+        """Wait for the device; the records of the steps made since, and the seconds of the run, alike on all processes.
+
+        Raises:
+            Diverged: Too many steps in a row without finite gradients.
+        """
+        unread, self._unread = self._unread, []
+        elapsed_s = torch.tensor([time.monotonic() - self.started_s], device=self.group.device)
+        scalars = [each.loss for each in unread] + [each.norm for each in unread]
+        *read, elapsed = self.group.mean(torch.cat([torch.stack(scalars).float(), elapsed_s])).tolist()
+        images_per_s = self.options.batch_size * len(unread) / (time.perf_counter() - since_s)
+        losses, norms = read[: len(unread)], read[len(unread) :]
+        speed = self._speed(images_per_s)
+        return [
+            self._record(each, loss, norm) | speed for each, loss, norm in zip(unread, losses, norms, strict=True)
+        ], elapsed
+
+    def _speed(self, images_per_s: float) -> dict[str, float | None]:
+        flops_per_s = self.flops_per_image * images_per_s
+        peak = self.peak_flops_per_s
+        return {
+            "images_per_s": round(images_per_s, 3),
+            "model_flops_per_s": float(f"{flops_per_s:.4g}"),
+            "mfu": round(flops_per_s / (peak * self.group.world), 5) if peak else None,
+        }
+
+    def _record(self, each: Unread, loss: float, norm: float) -> dict[str, Any]:
+        """The record of a step that was read; counts it where it was skipped."""
+        skipped = not math.isfinite(norm)
+        self.skipped += skipped
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
+        if self.skipped_in_a_row > MOST_SKIPPED_IN_A_ROW:
             raise Diverged(
-                f"{self.skipped} steps in a row without finite gradients, the last {self.step}: lower --learning-rate"
+                f"{self.skipped_in_a_row} steps in a row without finite gradients, the last {each.step}: "
+                "lower --learning-rate"
             )
+        return {
+            "step": each.step,
+            "epoch": each.step / self.batches.steps_per_epoch,
+            "loss_nats_per_dim": _json_number(loss),
+            "gradient_norm": _json_number(norm),
+            "learning_rate": each.learning_rate,
+            "skipped": self.skipped,
+        }
 
-    def _write(self, record: dict[str, Any], is_last: bool) -> None:
-        self.folder.log(record)
-        if is_last or self.step % self.options.save_every == 0:
-            self.folder.save_state(self._state())
-            save(self._averaged(), self.folder.checkpoint, self._card())
-        if is_last or (self.options.sheet_every and self.step % self.options.sheet_every == 0):
-            write_sample_sheet(self._averaged(), self.folder.sheet(self.step), self.options.guidance)
-
-    def _averaged(self) -> TarFlow:
-        return cast(TarFlow, self.average.module)
+    def _write(self, is_last: bool) -> None:
+        """Save and draw what is due; every process must come here, for they may hold the weights together."""
+        saves, draws = is_last or self._saves(), is_last or self._draws()
+        if not (saves or draws):
+            return
+        state = self._state()
+        if not self.group.leads:
+            return
+        averaged = self.learner.average.averaged(state["average"])
+        if saves:
+            options = self.options
+            self.folder.save_state(state)
+            part_bytes = int(options.part_mib * BYTES_PER_MIB) or None
+            save(averaged, self.folder.checkpoint, self._card(), getattr(torch, options.weights_dtype), part_bytes)
+            write_curve(self.folder.records(), self.folder.curve)
+        if draws:
+            write_sample_sheet(averaged, self.folder.sheet(self.step), self.options.guidance)
 
     def _card(self) -> Card:
         options = self.options
@@ -169,13 +235,8 @@ class Trainer:
         )
 
     def _state(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "data": self._data_facts(),
-            "flow": self.flow.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
+        counts = {"step": self.step, "skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
+        return counts | {"data": self._data_facts()} | self.learner.state()
 
     def _data_facts(self) -> dict[str, Any]:
         """What decides which images a step sees, beside the options."""
@@ -184,31 +245,24 @@ class Trainer:
     def _restore(self, state: dict[str, Any]) -> None:
         if state["data"] != self._data_facts():
             raise ResumeError(f"--resume: the run had {state['data']}, there is {self._data_facts()}")
-        self.step = state["step"]
-        self.flow.load_state_dict(state["flow"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.learner.restore(state)
+            self.step, self.skipped = state["step"], state["skipped"]
+            self.skipped_in_a_row = state["skipped_in_a_row"]
+        except (KeyError, ValueError) as error:
+            raise ResumeError(f"--resume: the state in {self.folder.path} is of another version: {error}") from error
 
 
-def initial_flow(options: TrainOptions, num_classes: int) -> TarFlow:
-    """A new flow, or one with the weights of `--init`.
-
-    Raises:
-        CheckpointError: There is no such checkpoint.
-        ValueError: It is of another architecture; its noise may be another.
-    """
-    flow = TarFlow(options.architecture(num_classes))
-    if options.init:
-        start = load(options.init)
-        if replace(start.config, noise_std=flow.config.noise_std, noise_type=flow.config.noise_type) != flow.config:
-            raise ValueError(f"--init {options.init} is {start.config}, the options say {flow.config}")
-        flow.load_state_dict(start.state_dict())
-    return flow
+def _json_number(value: float) -> float | None:
+    """To six digits; None for NaN and infinity, which JSON has no word for."""
+    return round(value, 6) if math.isfinite(value) else None
 
 
-def _json_number(value: Tensor) -> float | None:
-    """A scalar to six digits; None for NaN and infinity, which JSON has no word for."""
-    return round(value.item(), 6) if bool(value.isfinite()) else None
+def _note(record: dict[str, Any]) -> str:
+    """A record in the words of the progress line."""
+    use = "" if record["mfu"] is None else f", {record['mfu']:.1%} of the peak"
+    skipped = f", {record['skipped']} steps skipped" if record["skipped"] else ""
+    return f"loss {record['loss_nats_per_dim']}, {record['images_per_s']:.1f} images/s{use}{skipped}"
 
 
 def train(options: TrainOptions, group: ProcessGroup) -> None:
@@ -216,17 +270,22 @@ def train(options: TrainOptions, group: ProcessGroup) -> None:
 
     Raises:
         DataError: Data that cannot be used, or too little for one batch.
-        ValueError: A batch that the processes cannot share evenly, or no step to make.
+        ValueError: A tracker that is not installed, a batch that cannot be shared evenly, or no step to make.
         ResumeError, Diverged: As `Trainer.run`.
     """
-    if options.batch_size % group.world:
-        raise ValueError(f"--batch-size must be a multiple of the {group.world} processes, got {options.batch_size}")
+    started_s = time.monotonic()
+    check_trackers(options)
+    if options.batch_size % (group.world * options.accumulate):
+        pieces = f" times the {options.accumulate} of --accumulate" if options.accumulate > 1 else ""
+        raise ValueError(
+            f"--batch-size must be a multiple of the {group.world} processes{pieces}, got {options.batch_size}"
+        )
     data = read_image_folder(options.data, options.image_size, options.in_channels)
     if len(data) < options.batch_size:
         raise DataError(f"{options.data}: {len(data)} readable images are fewer than --batch-size {options.batch_size}")
     if group.leads:
         report_unreadable(data)
-    trainer = Trainer(options, data, group)
+    trainer = Trainer(options, data, group, started_s)
     if not trainer.total_steps:
         raise ValueError(f"--epochs must make at least one step, got {options.epochs:g}")
     trainer.run()

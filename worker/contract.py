@@ -299,7 +299,19 @@ class ModelDefaults(Frozen):
 
 
 class ModelFacts(Frozen):
-    """A loaded model as its workers describe it."""
+    """A loaded model as its workers describe it; what its card says beside is empty or None where not recorded.
+
+    Attributes:
+        architecture: [patch-channels-blocks-layers in a block].
+        metrics: Figures, by name.
+        measured_by: The command that measured each.
+        command: The command that made the weights.
+        hardware: What they were trained on.
+        training_hours: On that hardware.
+        intended_use: What it was made for.
+        limits: What it must not be used for, and where it fails.
+        notes: What else a reader must know to read the facts rightly.
+    """
 
     name: str
     digest: str
@@ -318,6 +330,13 @@ class ModelFacts(Frozen):
     metrics: dict[str, float] = Field(default_factory=dict)
     calibrations: tuple[CalibrationFacts, ...] = ()
     patch_grid: tuple[int, int] = (0, 0)
+    measured_by: dict[str, str] = Field(default_factory=dict)
+    command: str = ""
+    hardware: str = ""
+    training_hours: float | None = None
+    intended_use: str = ""
+    limits: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def class_name(self, index: int) -> str | None:
         """The name of a class; None for no class."""

@@ -89,6 +89,13 @@ class Engine:
             metrics=card.metrics,
             calibrations=tuple(calibration_facts(each) for each in self.calibrations),
             patch_grid=(config.image_size // config.patch_size,) * 2,
+            measured_by=card.measured_by,
+            command=card.command,
+            hardware=card.hardware,
+            training_hours=card.hours,
+            intended_use=card.intended_use,
+            limits=card.limits,
+            notes=card.notes,
         )
 
     def check(self, request: Request) -> None:

@@ -24,6 +24,14 @@ CARD = Card(
     data_licence="CC0",
     command="python -m training",
     metrics={"bits_per_dim": 1.25},
+    measured_by={"bits_per_dim": "tarflow evaluate"},
+    hardware="an abacus",
+    hours=1.5,
+    intended_use="tests",
+    limits=("no faces", "no money"),
+    notes=("slow",),
+    curve="curve.png",
+    sheet="sheet.png",
 )
 
 
@@ -106,6 +114,51 @@ def test_a_card_survives_json() -> None:
 def test_a_card_with_an_unknown_field_is_refused_by_name(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"not a card: .*'colour'"):
         Card.from_json(fields)
+
+
+def test_a_card_of_before_these_facts_were_kept_still_loads() -> None:
+    newer = {"measured_by", "hardware", "hours", "intended_use", "limits", "notes", "curve", "sheet"}
+    older = {name: value for name, value in CARD.to_json().items() if name not in newer}
+    assert Card.from_json(older).hours is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"hours": -1.0}, "hours must be finite and at least 0"),
+        ({"hours": float("inf")}, "hours must be finite and at least 0"),
+        ({"hours": "many"}, "not a card"),
+        ({"limits": "none"}, "limits must be a list of strings"),
+        ({"notes": [1]}, "notes must be a list of strings"),
+        ({"curve": "../curve.png"}, "curve must be the name of a file beside the weights"),
+        ({"sheet": "/etc/passwd"}, "sheet must be the name of a file beside the weights"),
+    ],
+)
+def test_a_card_with_a_fact_that_cannot_be_is_refused_by_name(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Card.from_json(fields)
+
+
+def test_figures_are_added_with_their_command(folder: Path) -> None:
+    checkpoint.add_metrics(folder, {"fid": 2.0}, "tarflow evaluate --samples 10000")
+    card = checkpoint.load_card(folder)
+    assert card.metrics == {"bits_per_dim": 1.25, "fid": 2.0}
+    assert card.measured_by == {"bits_per_dim": "tarflow evaluate", "fid": "tarflow evaluate --samples 10000"}
+
+
+def test_a_card_of_other_weights_is_refused(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="the card is of other weights"):
+        checkpoint.save_card(folder, CARD)
+
+
+def test_a_published_file_takes_no_card() -> None:
+    with pytest.raises(CheckpointError, match="a published file has no card"):
+        checkpoint.save_card(GOLDEN / "conditional.pth", CARD)
+
+
+def test_the_architecture_is_told_without_the_weights(flow: TarFlow, folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    assert checkpoint.load_config(folder) == flow.config
 
 
 def test_a_folder_holds_every_tensor_a_strict_published_loader_asks_for(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from model import CheckpointError, TarFlow, TarFlowConfig, load
-from model.published import facts_of_name
+from model.published import facts_of_name, flow_from_state, load_state
 
 FlowMaker = Callable[..., TarFlow]
 State = dict[str, Tensor]
@@ -116,6 +116,16 @@ def test_a_published_file_in_float16_is_loaded_in_float32(state: State, tmp_path
     torch.save({name: tensor.half() for name, tensor in state.items()}, tmp_path / "flow.pth")
     loaded = load(tmp_path / "flow.pth", in_channels=2, head_dim=4)
     assert {weight.dtype for weight in loaded.state_dict().values()} == {torch.float32}
+
+
+def test_a_published_float32_file_is_not_copied(state: State) -> None:
+    flow = flow_from_state(state, {"in_channels": 2, "head_dim": 4})
+    assert flow.blocks[0].proj_in.weight.data_ptr() == state["blocks.0.proj_in.weight"].data_ptr()
+
+
+def test_a_folders_flow_has_memory_of_its_own(state: State, make_flow: FlowMaker) -> None:
+    flow = load_state(make_flow().config, state)
+    assert flow.blocks[0].proj_in.weight.data_ptr() != state["blocks.0.proj_in.weight"].data_ptr()
 
 
 @pytest.mark.parametrize("write", [torch.save, lambda value, file: file.write_bytes(pickle.dumps(value))])

@@ -101,6 +101,12 @@ def test_a_model_that_nobody_ever_served_is_told_by_its_name(api: httpx.Client) 
     assert api.get("/models/deserted").json() == {"name": "deserted"} | workers
 
 
+def test_the_schema_has_every_fact_of_a_model(api: httpx.Client) -> None:
+    answers = api.get("/openapi.json").json()["paths"]["/models/{name}"]["get"]["responses"]
+    properties = answers["200"]["content"]["application/json"]["schema"]["properties"]
+    assert set(properties) == set(api.get("/models/digits").json())
+
+
 def test_every_model_is_told_the_default_first(api: httpx.Client) -> None:
     body = api.get("/models").json()
     assert (body["default"], [model["name"] for model in body["models"]]) == ("digits", ["digits", "deserted"])

@@ -1,5 +1,6 @@
 """Owns the laws of resuming: a run cut anywhere ends as the unbroken one, and no other run gets in."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from model import load
 from training.batches import Batches
-from training.image_folder import read_image_folder
+from training.image_folder import ImageFolder, read_image_folder
 from training.options import TrainOptions
 from training.process_group import ProcessGroup
 from training.run_folder import ResumeError
@@ -21,6 +22,7 @@ OptionsMaker = Callable[..., TrainOptions]
 RunMaker = Callable[..., Path]
 Records = Callable[[Path], list[dict[str, Any]]]
 STEPS = 6
+SPEED = {"images_per_s", "model_flops_per_s", "mfu"}
 
 
 class PowerCut(Exception):
@@ -40,17 +42,22 @@ class CutShort(Batches):
         return super().at(step, device)
 
 
+def folder_of(options: TrainOptions) -> ImageFolder:
+    """The data of a run."""
+    return read_image_folder(options.data, options.image_size, options.in_channels)
+
+
 def cut(options: TrainOptions, group: ProcessGroup, last: int) -> None:
     """Begin a run that dies after `last` steps, whatever it had saved by then."""
-    trainer = Trainer(options, read_image_folder(options.data, options.image_size, options.in_channels), group)
+    trainer = Trainer(options, folder_of(options), group)
     trainer.batches = CutShort(**vars(trainer.batches), last=last)
     with pytest.raises(PowerCut):
         trainer.run()
 
 
 def told(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The records without the one figure that is a matter of time."""
-    return [{key: value for key, value in record.items() if key != "images_per_s"} for record in records]
+    """The records without the figures that are a matter of time."""
+    return [{key: value for key, value in record.items() if key not in SPEED} for record in records]
 
 
 def state_of(run: Path) -> dict[str, Any]:
@@ -71,10 +78,76 @@ def test_a_resumed_run_logs_the_losses_of_the_unbroken_one(
 
 
 @pytest.mark.parametrize("first_leg", [1, 3, 5])
-def test_a_resumed_run_ends_with_the_state_of_the_unbroken_one(make_run: RunMaker, first_leg: int) -> None:
+@pytest.mark.parametrize("changes", [{}, {"accumulate": 2, "flip": True, "log_every": 4, "unconditional": True}])
+def test_a_resumed_run_ends_with_the_state_of_the_unbroken_one(
+    make_run: RunMaker, first_leg: int, changes: dict[str, Any]
+) -> None:
+    whole = make_run(out="whole", **changes)
+    make_run(stop_after=first_leg, **changes)
+    torch.testing.assert_close(state_of(make_run(resume=True, **changes)), state_of(whole), rtol=0, atol=0)
+
+
+def test_a_run_in_pieces_ends_with_the_state_of_the_unbroken_one(make_run: RunMaker) -> None:
     whole = make_run(out="whole")
-    make_run(stop_after=first_leg)
-    torch.testing.assert_close(state_of(make_run(resume=True)), state_of(whole), rtol=0, atol=0)
+    for _ in range(STEPS):  # so short a time is over after the first step
+        pieces = make_run(stop_after_s=1e-9, resume_or_begin=True)
+    torch.testing.assert_close(state_of(pieces), state_of(whole), rtol=0, atol=0)
+
+
+def test_a_piece_ends_with_the_first_reading_after_its_time(make_run: RunMaker, records: Records) -> None:
+    pieces = make_run(stop_after_s=1e-9, log_every=2)
+    assert [record["step"] for record in records(pieces)] == [1, 2]
+
+
+def test_a_piece_leaves_a_checkpoint_a_curve_and_a_sheet(make_run: RunMaker) -> None:
+    piece = make_run(stop_after_s=1e-9)
+    assert load(piece / "checkpoint").config.image_size == 8
+    assert (piece / "curve.png").exists()
+    assert (piece / "sheets" / "0000001.png").exists()
+
+
+def test_time_that_does_not_run_out_stops_nothing(make_run: RunMaker, records: Records) -> None:
+    assert len(records(make_run(stop_after_s=1e9))) == STEPS
+
+
+def test_a_piece_says_how_to_go_on(make_run: RunMaker, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(stop_after_s=1e-9)
+    assert "stopped at step 1 of 6: --resume goes on" in capsys.readouterr().err
+
+
+def test_a_finished_run_says_so_again_when_it_is_resumed(
+    make_run: RunMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run()
+    capsys.readouterr()
+    make_run(resume=True)
+    assert capsys.readouterr().err == f"all 6 steps are made: {run / 'checkpoint'}\n"
+
+
+def test_skipped_steps_are_still_counted_after_resuming(
+    make_options: OptionsMaker, make_run: RunMaker, alone: ProcessGroup, records: Records
+) -> None:
+    trainer = Trainer(options := make_options(stop_after=3), folder_of(options), alone)
+    trainer.skipped = 2
+    trainer.run()
+    assert records(make_run(resume=True))[-1]["skipped"] == 2
+
+
+def test_an_option_that_an_earlier_run_did_not_know_had_its_default(make_run: RunMaker, records: Records) -> None:
+    run = make_run(stop_after=1)
+    known = json.loads((run / "options.json").read_text())
+    del known["flip"]
+    (run / "options.json").write_text(json.dumps(known))
+    assert len(records(make_run(resume=True))) == STEPS
+
+
+def test_a_state_of_another_version_is_refused(make_run: RunMaker) -> None:
+    run = make_run(stop_after=1)
+    state = torch.load(run / "state.pt", weights_only=True)
+    del state["skipped"]
+    torch.save(state, run / "state.pt")
+    with pytest.raises(ResumeError, match="of another version: 'skipped'"):
+        make_run(resume=True)
 
 
 def test_a_run_cut_between_saves_ends_with_the_weights_of_the_unbroken_one(
@@ -141,6 +214,10 @@ def test_a_refused_run_leaves_the_existing_one_as_it_was(make_run: RunMaker) -> 
     assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
 
 
+def test_a_run_is_begun_where_there_is_none_to_resume(make_run: RunMaker, records: Records) -> None:
+    assert len(records(make_run(resume_or_begin=True))) == STEPS
+
+
 def test_resuming_without_a_run_is_refused(make_run: RunMaker) -> None:
     with pytest.raises(ResumeError, match=r"--resume: no run to continue in .*run"):
         make_run(resume=True)
@@ -161,6 +238,7 @@ def test_resuming_from_a_damaged_state_is_refused(make_run: RunMaker, content: b
         ({"blocks": 3}, "--blocks: was 2, is 3"),
         ({"noise_type": "uniform"}, "--noise-type: was gaussian, is uniform"),
         ({"unconditional": True}, "--unconditional: was False, is True"),
+        ({"flip": True}, "--flip: was False, is True"),
     ],
 )
 def test_resuming_with_another_option_is_refused_by_name(
@@ -177,8 +255,20 @@ def test_every_other_option_is_named_at_once(make_run: RunMaker) -> None:
         make_run(resume=True, seed=1, ema=0.9)
 
 
-@pytest.mark.parametrize("change", [{"save_every": 1}, {"sheet_every": 2}, {"stop_after": 4}, {"command": "other"}])
-def test_how_often_to_save_and_where_to_stop_may_change(
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"save_every": 1},
+        {"sheet_every": 2},
+        {"stop_after": 4},
+        {"log_every": 5},
+        {"command": "other"},
+        {"weights_dtype": "float16"},
+        {"part_mib": 0.01},
+        {"accumulate": 2},
+    ],
+)
+def test_what_is_written_how_it_is_computed_and_where_to_stop_may_change(
     make_run: RunMaker, records: Records, change: dict[str, Any]
 ) -> None:
     make_run(stop_after=1)

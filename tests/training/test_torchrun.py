@@ -1,6 +1,12 @@
-"""Owns the laws of many processes: two under torchrun end alike, as one that had seen both their batches."""
+"""Owns the laws of many processes: two under torchrun end alike, as one that had seen both their batches.
 
+Whether each holds all weights or its share of them.
+"""
+
+import json
 import os
+import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from model import load
@@ -17,8 +25,11 @@ from training.batches import Batches
 from training.image_folder import read_image_folder
 from training.options import TrainOptions
 from training.process_group import ProcessGroup
-from training.trainer import Trainer
+from training.trainer import Trainer, train
 
+from .conftest import RUN
+
+ALONE = ProcessGroup(0, 1, torch.device("cpu"))
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 180
 # What `-m training train` does, and then every rank tells its weights and the images it saw.
@@ -34,8 +45,27 @@ options = TrainOptions(**torch.load(sys.argv[1], weights_only=False))
 with process_group(options.device) as group:
     trainer = Trainer(options, read_image_folder(options.data, options.image_size, options.in_channels), group)
     trainer.run()
-    weights = {"flow": trainer.flow.state_dict(), "average": trainer.average.state_dict()}
+    learner = trainer.learner
+    weights = {"flow": dict(trainer.flow.named_parameters()), "average": learner.average.state()}
     torch.save(weights, Path(sys.argv[1]).with_name(f"rank {group.rank}"))
+"""
+
+# The same run with the weights copied, shared out, and shared out and cut after three steps.
+SHARDED = """
+import sys
+from dataclasses import replace
+import torch
+from training.options import TrainOptions
+from training.process_group import process_group
+from training.trainer import train
+options = TrainOptions(**torch.load(sys.argv[1], weights_only=False))
+with process_group(options.device) as group:
+    train(replace(options, out=options.out / "copied"), group)
+    options = replace(options, shard=True)
+    train(replace(options, out=options.out / "sharded"), group)
+    options = replace(options, out=options.out / "cut")
+    train(replace(options, stop_after=3), group)
+    train(replace(options, resume=True), group)
 """
 
 
@@ -71,7 +101,7 @@ def test_two_processes_make_the_run_of_one_that_saw_both_their_batches(
     assert load_card(run / "checkpoint").command.startswith("torchrun --nproc-per-node 2 -m training train --data ")
     options = make_options(data=tmp_path / "command_line_data")
     data = read_image_folder(options.data, options.image_size, options.in_channels)
-    alone = Trainer(options, data, ProcessGroup(0, 1, torch.device("cpu")))
+    alone = Trainer(options, data, ALONE)
     alone.batches = Joined(**vars(alone.batches))
     alone.run()
     ours, theirs = (load(folder / "checkpoint").state_dict() for folder in (run, options.out))
@@ -89,6 +119,52 @@ def test_both_processes_end_with_the_same_weights_and_one_log(
     first, second = (torch.load(tmp_path / f"rank {rank}", weights_only=True) for rank in range(2))
     torch.testing.assert_close(first, second, rtol=0, atol=0)
     assert len((options.out / "log.jsonl").read_text().splitlines()) == 6
+
+
+@pytest.fixture(scope="module")
+def sharded_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the runs of `SHARDED`, made once."""
+    folder = tmp_path_factory.mktemp("sharded")
+    for index in range(24):
+        file = folder / "data" / ("cat", "dog")[index % 2] / f"{index:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.frombytes("L", (8, 8), random.Random(index).randbytes(64)).save(file)
+    given = RUN | {"data": folder / "data", "out": folder, "accumulate": 2, "precision": "bf16", "part_mib": 0.01}
+    torch.save(given, folder / "options")
+    (folder / "sharded.py").write_text(SHARDED)
+    done = torchrun(str(folder / "sharded.py"), str(folder / "options"))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def losses(run: Path) -> list[float]:
+    """What a run logged."""
+    return [json.loads(line)["loss_nats_per_dim"] for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_sharded_weights_learn_what_copied_ones_do(sharded_runs: Path) -> None:
+    assert losses(sharded_runs / "sharded") == pytest.approx(losses(sharded_runs / "copied"), rel=1e-3)
+    assert len(losses(sharded_runs / "sharded")) == 6
+
+
+def test_a_sharded_run_leaves_the_whole_checkpoint_that_a_copied_one_does(sharded_runs: Path) -> None:
+    ours, theirs = (load(sharded_runs / name / "checkpoint").state_dict() for name in ("sharded", "copied"))
+    torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-4)
+
+
+def test_a_sharded_run_that_is_cut_ends_as_the_unbroken_one(sharded_runs: Path) -> None:
+    ours, theirs = (torch.load(sharded_runs / name / "state.pt", weights_only=True) for name in ("cut", "sharded"))
+    for name in ("flow", "average", "optimizer", "step"):
+        torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=0)
+    assert losses(sharded_runs / "cut") == losses(sharded_runs / "sharded")
+
+
+def test_the_state_of_a_sharded_run_goes_on_in_one_process(sharded_runs: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(sharded_runs / "cut", tmp_path / "run")
+    given = RUN | json.loads((run / "options.json").read_text()) | {"data": sharded_runs / "data", "out": run}
+    train(TrainOptions(**given | {"resume": True, "epochs": 3.0, "stop_after": 0, "shard": False}), ALONE)
+    assert losses(run)[:6] == losses(sharded_runs / "cut")
+    assert len(losses(run)) == 9
 
 
 def test_what_one_process_refuses_ends_them_all(train_arguments: Callable[..., list[str]], tmp_path: Path) -> None:

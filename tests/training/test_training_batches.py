@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model import TarFlowConfig
-from training.batches import Batches
+from training.batches import Batches, place
 from training.image_folder import ImageFolder
 
 CPU = torch.device("cpu")
@@ -151,3 +151,48 @@ def test_uniform_noise_stays_within_one_grey_level(black: ImageFolder) -> None:
     noise = noise_of(Batches(black, UNIFORM, IMAGES, 0.0, 0))
     assert noise.min() >= 0
     assert noise.max() < GREY_LEVEL
+
+
+@pytest.fixture
+def slopes(data: ImageFolder) -> ImageFolder:
+    """The same folder, every row of every image 0, 1, ... 7."""
+    return replace(data, pixels=torch.arange(8, dtype=torch.uint8).expand(IMAGES, 1, 8, 8))
+
+
+def test_half_of_the_images_are_mirrored_where_asked(slopes: ImageFolder) -> None:
+    batches = Batches(slopes, QUIET, IMAGES, 0.0, 0, flip=True)
+    images = torch.cat([batches.at(step, CPU)[0] for step in range(40)])
+    mirrored = images[:, 0, 0, 0] > images[:, 0, 0, -1]
+    assert mirrored.float().mean().item() == pytest.approx(0.5, abs=4 * 0.5 / len(mirrored) ** 0.5)
+
+
+def test_a_mirrored_image_is_the_image_from_right_to_left(slopes: ImageFolder) -> None:
+    plain = Batches(slopes, QUIET, IMAGES, 0.0, 0).at(0, CPU)[0]
+    images = Batches(slopes, QUIET, IMAGES, 0.0, 0, flip=True).at(0, CPU)[0]
+    mirrored = images[:, 0, 0, 0] > images[:, 0, 0, -1]
+    expected = torch.where(mirrored.view(-1, 1, 1, 1), plain.flip(3), plain)
+    torch.testing.assert_close(images, expected, rtol=0, atol=0)
+
+
+def test_nothing_is_mirrored_unless_asked(slopes: ImageFolder) -> None:
+    images = torch.cat([Batches(slopes, QUIET, IMAGES, 0.0, 0).at(step, CPU)[0] for step in range(20)])
+    assert bool((images[..., 0] < images[..., -1]).all())
+
+
+def test_an_image_is_mirrored_anew_each_time(slopes: ImageFolder) -> None:
+    batches = Batches(slopes, QUIET, IMAGES, 0.0, 0, flip=True)
+    assert not torch.equal(batches.at(0, CPU)[0], batches.at(1, CPU)[0])
+
+
+@pytest.mark.parametrize(("limit_gib", "there"), [(1.0, True), (0.0, False)])
+def test_data_go_to_the_device_if_they_fit_within_the_limit(data: ImageFolder, limit_gib: float, there: bool) -> None:
+    device = torch.device("meta")  # the one that every machine has beside its CPU
+    placed = place(data, device, limit_gib)
+    assert {placed.pixels.device.type, placed.labels.device.type} == {"meta" if there else "cpu"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_step_is_the_same_wherever_the_data_lie(data: ImageFolder) -> None:
+    device = torch.device("cuda")
+    here, there = (Batches(place(data, device, gib), GAUSSIAN, 8, 0.1, 0, flip=True).at(3, device) for gib in (0, 1))
+    torch.testing.assert_close(here, there, rtol=0, atol=0)

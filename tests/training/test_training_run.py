@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,19 @@ from model.card import SamplingDefaults
 from model.checkpoint import load_card
 from training.batches import Batches
 from training.image_folder import DataError, read_image_folder
+from training.learner import initial_flow
 from training.options import TrainOptions
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
 from training.sample_sheet import write_sample_sheet
-from training.trainer import MOST_SKIPPED_IN_A_ROW, Diverged, Trainer, initial_flow, train
+from training.throughput import training_flops
+from training.trainer import MOST_SKIPPED_IN_A_ROW, Diverged, Trainer, train
 
 OptionsMaker = Callable[..., TrainOptions]
 RunMaker = Callable[..., Path]
 Records = Callable[[Path], list[dict[str, Any]]]
-RECORD = {"step", "epoch", "loss_nats_per_dim", "gradient_norm", "learning_rate", "images_per_s"}
+TOLD = {"step", "epoch", "loss_nats_per_dim", "gradient_norm", "learning_rate", "skipped"}
+SPEED = {"images_per_s", "model_flops_per_s", "mfu"}
 STEPS = 6
 
 
@@ -53,7 +57,20 @@ def test_training_lowers_the_loss(make_run: RunMaker, records: Records) -> None:
     assert sum(found[-6:]) < sum(found[:6]) - 0.5
 
 
-@pytest.mark.parametrize("changes", [{"unconditional": True}, {"noise_type": "uniform"}, {"clip": 0.0}, {"ema": 0.0}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"unconditional": True},
+        {"noise_type": "uniform"},
+        {"clip": 0.0},
+        {"ema": 0.0},
+        {"flip": True},
+        {"accumulate": 4},
+        {"precision": "bf16"},
+        {"weights_dtype": "float16"},
+        {"weights_dtype": "bfloat16", "part_mib": 0.01},
+    ],
+)
 def test_every_kind_of_run_ends_with_a_checkpoint_that_loads(make_run: RunMaker, changes: dict[str, Any]) -> None:
     assert isinstance(load(make_run(**changes) / "checkpoint"), TarFlow)
 
@@ -71,7 +88,12 @@ def test_another_seed_ends_elsewhere(make_run: RunMaker) -> None:
 def test_the_log_holds_one_json_record_a_step(make_run: RunMaker, records: Records) -> None:
     found = records(make_run())
     assert [record["step"] for record in found] == list(range(1, STEPS + 1))
-    assert {frozenset(record) for record in found} == {frozenset(RECORD)}
+    assert {frozenset(record) for record in found} == {frozenset(TOLD | SPEED)}
+
+
+def test_every_figure_of_the_log_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    assert [name for name in sorted(TOLD | SPEED) if f"`{name}`" not in text] == []
 
 
 def test_the_log_counts_epochs(make_run: RunMaker, records: Records) -> None:
@@ -86,19 +108,8 @@ def test_the_learning_rate_warms_up_for_the_stated_epochs(make_run: RunMaker, re
 def test_the_checkpoint_holds_the_averaged_weights(make_run: RunMaker) -> None:
     run = make_run(ema=0.5)
     state = torch.load(run / "state.pt", weights_only=True)
-    averaged = {name: value for name, value in state["average"].items() if name != "n_averaged"}
-    loaded = {f"module.{name}": value for name, value in load(run / "checkpoint").state_dict().items()}
-    torch.testing.assert_close(loaded, averaged, rtol=0, atol=0)
-
-
-def test_the_average_decays_at_the_stated_rate(make_options: OptionsMaker, alone: ProcessGroup) -> None:
-    trainer = trainer_of(make_options(ema=0.75), alone)
-    average = torch.tensor(torch.nan)
-    for step in range(STEPS):
-        trainer._advance()
-        weight = trainer.flow.blocks[0].proj_out.bias[0].detach().clone()
-        average = weight if step == 0 else 0.75 * average + 0.25 * weight
-    torch.testing.assert_close(trainer._averaged().blocks[0].proj_out.bias[0].detach(), average)
+    loaded = dict(load(run / "checkpoint").named_parameters())
+    torch.testing.assert_close(loaded, state["average"], rtol=0, atol=0, check_dtype=True)
 
 
 def test_the_card_says_what_made_the_checkpoint(make_run: RunMaker) -> None:
@@ -148,16 +159,17 @@ def test_a_sheet_of_colours_is_rgb(make_shifting_flow: Callable[..., TarFlow], t
 
 def test_nothing_half_written_is_left_behind(make_run: RunMaker) -> None:
     names = {file.name for file in make_run().iterdir()}
-    assert names == {"checkpoint", "log.jsonl", "options.json", "sheets", "state.pt"}
+    assert names == {"checkpoint", "curve.png", "log.jsonl", "options.json", "sheets", "state.pt"}
 
 
 def test_a_step_without_finite_gradients_changes_no_weight(make_options: OptionsMaker, alone: ProcessGroup) -> None:
     trainer = trainer_of(make_options(), alone, 2)
     for _ in range(2):
         trainer._advance()
-    before = {name: value.clone() for name, value in (trainer.flow.state_dict() | trainer.average.state_dict()).items()}
+    before = deepcopy(trainer.learner.state())
     trainer._advance()
-    after = trainer.flow.state_dict() | trainer.average.state_dict()
+    after = trainer.learner.state()
+    del before["optimizer"]["param_groups"], after["optimizer"]["param_groups"]  # the learning rate goes on
     torch.testing.assert_close(after, before, rtol=0, atol=0)
 
 
@@ -186,7 +198,45 @@ def test_too_many_steps_in_a_row_without_finite_gradients_end_the_run(
     trainer = trainer_of(make_options(epochs=20.0), alone, *range(60))
     with pytest.raises(Diverged, match=rf"{MOST_SKIPPED_IN_A_ROW + 1} steps in a row .*lower --learning-rate"):
         trainer.run()
-    assert trainer.step == MOST_SKIPPED_IN_A_ROW
+    assert trainer.step == MOST_SKIPPED_IN_A_ROW + 1
+
+
+@pytest.mark.parametrize("log_every", [1, 4, 100])
+def test_skipped_steps_are_counted_however_seldom_they_are_read(
+    make_options: OptionsMaker, alone: ProcessGroup, records: Records, log_every: int
+) -> None:
+    trainer = trainer_of(make_options(log_every=log_every), alone, 1, 4)
+    trainer.run()
+    assert [record["skipped"] for record in records(trainer.options.out)] == [0, 1, 1, 1, 2, 2]
+
+
+def test_steps_in_a_row_are_seen_across_readings(make_options: OptionsMaker, alone: ProcessGroup) -> None:
+    trainer = trainer_of(make_options(epochs=20.0, log_every=15), alone, *range(5, 60))
+    with pytest.raises(Diverged, match=f"{MOST_SKIPPED_IN_A_ROW + 1} steps in a row"):
+        trainer.run()
+
+
+def test_a_run_that_diverged_keeps_no_step_since_its_last_save(make_options: OptionsMaker, alone: ProcessGroup) -> None:
+    trainer = trainer_of(make_options(epochs=20.0, log_every=15, save_every=6), alone, *range(6, 60))
+    with pytest.raises(Diverged):
+        trainer.run()
+    assert torch.load(trainer.options.out / "state.pt", weights_only=True)["step"] % 6 == 0
+
+
+def test_how_often_the_losses_are_read_changes_none_of_them(make_run: RunMaker, records: Records) -> None:
+    seldom, often = (records(make_run(out=f"every {n}", log_every=n)) for n in (4, 1))
+    assert [each["loss_nats_per_dim"] for each in seldom] == [each["loss_nats_per_dim"] for each in often]
+
+
+def test_the_log_counts_the_arithmetic_of_the_images_it_saw(make_run: RunMaker, records: Records) -> None:
+    run = make_run()
+    flops = training_flops(load(run / "checkpoint").config)
+    for record in records(run):
+        assert record["model_flops_per_s"] == pytest.approx(record["images_per_s"] * flops, rel=1e-2)
+
+
+def test_a_device_whose_peak_nobody_knows_has_no_utilisation(make_run: RunMaker, records: Records) -> None:
+    assert {record["mfu"] for record in records(make_run())} == {None}
 
 
 def test_steps_without_finite_gradients_count_only_in_a_row(make_options: OptionsMaker, alone: ProcessGroup) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from model import denoise, sample
-from model.card import SamplingDefaults
+from model.card import Card, SamplingDefaults
 from model.pixels import to_pixels
 from tests.worker.conftest import EngineMaker, generate_request, made, overflow, run_away
 from worker.contract import MAX_SEED, NO_CLASS, GenerateRequest
@@ -215,3 +215,21 @@ def test_the_facts_are_those_of_the_checkpoint(engine: Engine) -> None:
     assert facts.class_names == ("cat", "dog", "owl")
     assert facts.architecture == "[4-16-2-1]"
     assert facts.defaults.guidance == 2.0
+
+
+def test_the_facts_have_what_the_card_says(engine: Engine) -> None:
+    card = Card(
+        trained_on="drawings",
+        command="tarflow train",
+        metrics={"fid": 1.0},
+        measured_by={"fid": "tarflow evaluate"},
+        hardware="an abacus",
+        hours=1.5,
+        intended_use="tests",
+        limits=("no faces",),
+        notes=("slow",),
+    )
+    facts = dataclasses.replace(engine, card=card).facts()
+    assert (facts.command, facts.hardware, facts.training_hours) == ("tarflow train", "an abacus", 1.5)
+    assert (facts.intended_use, facts.limits, facts.notes) == ("tests", ("no faces",), ("slow",))
+    assert (facts.trained_on, facts.measured_by) == ("drawings", {"fid": "tarflow evaluate"})

@@ -1,0 +1,68 @@
+"""Owns the laws of drawing samples: image i is made from seed + i alone, under its own label."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from model import TarFlow
+from training.drawing import Drawing, labels_like
+
+FlowMaker = Callable[..., TarFlow]
+LABELS = torch.tensor([0, 1, 1, 0, 1])
+
+
+def drawn(flow: TarFlow, labels: Tensor = LABELS, batch_size: int = 5, seed: int = 0) -> Tensor:
+    """All images of a drawing without guidance."""
+    return torch.cat(list(Drawing(flow, 0.0, "sequential", seed).batches(labels, batch_size)))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_the_batch_size_changes_no_image(make_shifting_flow: FlowMaker, batch_size: int) -> None:
+    flow = make_shifting_flow(-0.2, 0.2, noise_std=0.1)
+    torch.testing.assert_close(drawn(flow, batch_size=batch_size), drawn(flow), rtol=0, atol=1e-6)
+
+
+def test_image_i_is_made_from_the_seed_plus_i(make_shifting_flow: FlowMaker) -> None:
+    flow = make_shifting_flow(-0.2, 0.2)
+    torch.testing.assert_close(drawn(flow, LABELS[2:], seed=2), drawn(flow)[2:], rtol=0, atol=1e-6)
+
+
+def test_two_images_of_a_class_are_not_the_same(make_shifting_flow: FlowMaker) -> None:
+    images = drawn(make_shifting_flow(-0.2, 0.2), torch.zeros(2, dtype=torch.int64))
+    assert not torch.equal(images[0], images[1])
+
+
+def test_each_image_is_under_its_own_label(make_shifting_flow: FlowMaker) -> None:
+    # All patches but the first are the noise plus the level of the class.
+    flow, plain = (
+        make_shifting_flow(-0.2, 0.2, noise_type="uniform"),
+        make_shifting_flow(0.0, 0.0, noise_type="uniform"),
+    )
+    moved = (drawn(flow) - drawn(plain))[:, 0, 4:]
+    inside = drawn(plain)[:, 0, 4:].abs() < 0.8
+    for image, label, kept in zip(moved, LABELS, inside, strict=True):
+        torch.testing.assert_close(image[kept], torch.full_like(image[kept], (-0.2, 0.2)[label]))
+
+
+def test_images_end_at_black_and_white(make_shifting_flow: FlowMaker) -> None:
+    images = drawn(make_shifting_flow(5.0, -5.0))
+    assert (images.min().item(), images.max().item()) == (-1, 1)
+
+
+def test_images_that_are_not_finite_are_refused_by_their_guidance(make_shifting_flow: FlowMaker) -> None:
+    flow = make_shifting_flow(0.0, float("inf"))
+    with pytest.raises(ValueError, match="3 of 5 samples are not finite: lower --guidance 0"):
+        drawn(flow)
+
+
+def test_labels_come_in_the_proportions_of_the_data() -> None:
+    labels = labels_like(torch.tensor([0] * 30 + [1] * 10), 80, seed=3)
+    assert torch.bincount(labels).tolist() == [60, 20]
+
+
+def test_labels_are_shuffled_by_the_seed_alone() -> None:
+    given = torch.arange(100)
+    assert torch.equal(labels_like(given, 50, seed=3), labels_like(given, 50, seed=3))
+    assert not torch.equal(labels_like(given, 50, seed=3), labels_like(given, 50, seed=4))

@@ -1,0 +1,67 @@
+"""The command `calibrate`: held-out real images in, a calibration in the checkpoint's folder out.
+
+Owns its options and what it says. Knows nothing of features or fits.
+"""
+
+import argparse
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+
+from model import CheckpointError, load
+from model.calibration import DEFAULT_NAME, Provenance
+from model.calibration_files import check_name, save_calibration
+from model.checkpoint import find, load_card
+from model.device import find_device
+from training.calibrator import calibrate, draw, read_held_out, report_draw
+from training.image_folder import read_image_folder
+from training.trainer import report_unreadable
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the command line may say."""
+    parser.set_defaults(run=run_calibrate)
+    parser.add_argument("--checkpoint", required=True, help="checkpoint folder or bundled name; written to")
+    parser.add_argument("--data", type=Path, required=True, help="held-out real images, in class folders")
+    parser.add_argument("--name", default=DEFAULT_NAME, help="of the calibration (%(default)s)")
+    parser.add_argument("--train-data", type=Path, help="the training images: those found there are left out")
+    parser.add_argument("--images", type=int, default=0, help="draw so many of the data; 0 = all")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw (%(default)s)")
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda")
+
+
+def run_calibrate(parsed: argparse.Namespace, given: list[str]) -> int:
+    """Write the calibration and print its facts; 0 = done.
+
+    Raises:
+        CheckpointError, DataError, ValueError, OSError: A checkpoint, data or option that cannot be used.
+    """
+    if parsed.images < 0:
+        raise ValueError(f"--images must be at least 0, got {parsed.images}")
+    if not 0 <= parsed.seed < 2**32:
+        raise ValueError(f"--seed must lie in 0..{2**32 - 1}, got {parsed.seed}")
+    name, folder = check_name(parsed.name), find(parsed.checkpoint)
+    if folder.is_file():
+        raise CheckpointError(f"{folder}: a published file has no room for a calibration; `tarflow import` it first")
+    flow, card = load(folder, find_device(parsed.device)), load_card(folder)
+    shape = (flow.config.image_size, flow.config.in_channels)
+    data = read_held_out(parsed.data, *shape, card.class_names)
+    report_unreadable(data)
+    train = read_image_folder(parsed.train_data, *shape, card.class_names) if parsed.train_data else None
+    drawn = draw(data, parsed.images, parsed.seed, train)
+    report_draw(drawn)
+    provenance = Provenance(
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        weights_digest=card.digest,
+        data=str(parsed.data),
+        drawn_from=len(data),
+        seed=parsed.seed,
+        fitted=len(drawn.fitted),
+        compared=len(drawn.compared),
+        unreadable=len(data.unreadable),
+        leaked=drawn.leaked,
+        command=f"tarflow {shlex.join(given)}",
+    )
+    calibration = calibrate(flow, data, drawn, name, provenance)
+    print(save_calibration(calibration, folder).read_text(), end="")
+    return 0

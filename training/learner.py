@@ -1,0 +1,123 @@
+"""A flow that learns: one optimiser step at a time, on one process of a group.
+
+Owns the objective, the optimiser, the averaged weights, and how a step is cut into pieces
+and spread over processes. No step makes the host wait for the device. Knows nothing of data,
+logs or files.
+"""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from model import TarFlow, load
+from training.average import Average
+from training.options import TrainOptions
+from training.process_group import ProcessGroup
+from training.sharding import gathered, restore_optimizer, shard, take_whole, whole, whole_optimizer
+
+BETAS = (0.9, 0.95)
+
+
+class Objective(nn.Module):
+    """Mean negative log-likelihood in nats per dim, as a module so that it can be distributed."""
+
+    def __init__(self, flow: TarFlow) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Scalar loss of images (N, C, H, W) under labels (N,), both trusted."""
+        return -self.flow.standard_log_prob(images, labels, checked=False).mean() / self.flow.config.dims
+
+
+class Learner:
+    """A flow, its optimiser and its average, made ready for the options' precision and processes."""
+
+    def __init__(self, flow: TarFlow, options: TrainOptions, group: ProcessGroup) -> None:
+        self.flow, self.options, self.group = flow, options, group
+        if options.compile:
+            for block in flow.blocks:
+                # Not `block.compile()`: it would compile the hooks that gather shards, too.
+                block.forward = torch.compile(block.forward)  # type: ignore[method-assign]
+        self.objective: nn.Module = Objective(flow)
+        if group.world > 1 and options.shard:
+            shard(self.objective, flow)
+        elif group.world > 1:
+            self.objective = DistributedDataParallel(self.objective, gradient_as_bucket_view=True)
+        self.average = Average(flow, options.ema)
+        self.optimizer = torch.optim.AdamW(
+            flow.parameters(), betas=BETAS, weight_decay=options.weight_decay, fused=True
+        )
+
+    def learn(self, step: int, images: Tensor, labels: Tensor | None, learning_rate: float) -> tuple[Tensor, Tensor]:
+        """Take a step; this process's loss and the gradient's norm, scalars on the device.
+
+        A step whose gradients are not finite changes nothing. That is decided on the device.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        loss = self._gradients(images, labels)
+        norm = gathered(nn.utils.clip_grad_norm_(self.flow.parameters(), self.options.clip or math.inf))
+        finite = norm.isfinite().float()
+        self.optimizer.found_inf = 1 - finite  # type: ignore[attr-defined] # fused AdamW then leaves all as it was
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.average.update(step, finite)
+        return loss, norm
+
+    def _gradients(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Add up the gradients of the batch's pieces; the mean loss."""
+        pieces = self.options.accumulate
+        losses = []
+        for index, piece in enumerate(images.chunk(pieces)):
+            piece_labels = None if labels is None else labels.chunk(pieces)[index]
+            with self._apart(is_last=index == pieces - 1):
+                with torch.autocast(images.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+                    loss = self.objective(piece, piece_labels) / pieces
+                loss.backward()
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
+
+    def _apart(self, is_last: bool) -> AbstractContextManager[None]:
+        """Where the processes' gradients are put together with the last piece's alone."""
+        if isinstance(self.objective, DistributedDataParallel) and not is_last:
+            return self.objective.no_sync()
+        if self.group.world > 1 and self.options.shard:
+            self.objective.set_requires_gradient_sync(is_last)  # type: ignore[operator]
+        return nullcontext()
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs, whole; every process must ask, the leading one gets it."""
+        keep = self.group.leads
+        return {
+            "flow": whole(dict(self.flow.named_parameters()), keep),
+            "average": self.average.state(keep),
+            "optimizer": whole_optimizer(self.optimizer, keep),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave, on as many processes as there are now."""
+        take_whole(dict(self.flow.named_parameters()), state["flow"])
+        self.average.restore(state["average"])
+        restore_optimizer(self.optimizer, state["optimizer"])
+
+
+def initial_flow(options: TrainOptions, num_classes: int) -> TarFlow:
+    """A new flow, or one with the weights of `--init`.
+
+    Raises:
+        CheckpointError: There is no such checkpoint.
+        ValueError: It is of another architecture; its noise may be another.
+    """
+    flow = TarFlow(options.architecture(num_classes))
+    if options.init:
+        start = load(options.init)
+        if replace(start.config, noise_std=flow.config.noise_std, noise_type=flow.config.noise_type) != flow.config:
+            raise ValueError(f"--init {options.init} is {start.config}, the options say {flow.config}")
+        flow.load_state_dict(start.state_dict())
+    return flow
