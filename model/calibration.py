@@ -94,7 +94,7 @@ class Reference:
         return (self.patch_means - patch_log_probs.double()) / self.patch_stds
 
     def thresholds(self) -> dict[str, float | None]:
-        """By alpha, the anomaly score from which p <= alpha; None where there are too few images for it."""
+        """By alpha, the anomaly score above which p <= alpha; None where there are too few images for it."""
         count = len(self.scores)
         # The largest number of images that may be stranger: (1 + stranger) / (1 + n) <= alpha.
         most = {alpha: int(alpha * (1 + count) + 1e-9) - 1 for alpha in ALPHAS}
@@ -141,10 +141,12 @@ class Calibration:
         name: One checkpoint can have several.
         provenance: Where it comes from.
         references: By view; `all` is missing where the classes are too many.
+        features: The names of the features of each view, in the order of its mixture.
         digest: SHA-256 of its tensors, filled in when it is saved.
     """
 
     name: str
     provenance: Provenance
     references: Mapping[View, Reference] = field(default_factory=dict)
+    features: Mapping[View, tuple[str, ...]] = field(default_factory=dict)
     digest: str = ""

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.calibration import DEFAULT_NAME, Calibration, Mixture, Provenance, Reference, View
+from model.config import TarFlowConfig
 from model.errors import CheckpointError
+from model.features import feature_names
 
 FOLDER = "calibration"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -36,7 +38,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def save_calibration(calibration: Calibration, checkpoint: Path, feature_names: dict[View, tuple[str, ...]]) -> Path:
+def save_calibration(calibration: Calibration, checkpoint: Path) -> Path:
     """Write a calibration into a checkpoint's folder, replacing one of its name; its JSON file."""
     folder = checkpoint / FOLDER
     folder.mkdir(exist_ok=True)
@@ -45,22 +47,22 @@ def save_calibration(calibration: Calibration, checkpoint: Path, feature_names: 
         for view, reference in calibration.references.items()
         for name, tensor in _tensors(reference).items()
     }
-    weights, facts = (folder / f"{calibration.name}.{kind}" for kind in ("safetensors", "json"))
-    save_file(tensors, weights.with_suffix(".partial"))
-    digest = _digest(weights.with_suffix(".partial"))
-    weights.with_suffix(".partial").chmod(0o644)
-    os.replace(weights.with_suffix(".partial"), weights)
+    weights, facts, partial = (folder / f"{calibration.name}.{kind}" for kind in ("safetensors", "json", "partial"))
+    save_file(tensors, partial)
+    digest = _digest(partial)
+    partial.chmod(0o644)  # safetensors makes it private; a server may run as another user
+    os.replace(partial, weights)
     body = {
         "name": calibration.name,
         **asdict(calibration.provenance),
         "views": {
-            view: {"features": list(feature_names[view]), "thresholds": reference.thresholds()}
+            view: {"features": calibration.features[view], "thresholds": reference.thresholds()}
             for view, reference in calibration.references.items()
         },
         "digest": digest,
     }
-    facts.with_suffix(".partial").write_text(json.dumps(body, indent=2) + "\n")
-    os.replace(facts.with_suffix(".partial"), facts)
+    partial.write_text(json.dumps(body, indent=2) + "\n")
+    os.replace(partial, facts)
     return facts
 
 
@@ -83,14 +85,30 @@ def load_calibration(checkpoint: Path, name: str, weights_digest: str, device: t
         provenance = Provenance(**{key: value for key, value in fields.items() if key != "name"})
         tensors = _read_tensors(file.with_suffix(".safetensors"), digest, device)
         references = {View(view): _reference(tensors, view) for view in views}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        features = {View(view): tuple(facts["features"]) for view, facts in views.items()}
+    except OSError as error:
+        raise CheckpointError(str(error)) from error
+    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"{file}: {error!r}") from error
     if provenance.weights_digest != weights_digest:
         raise CheckpointError(
             f"{file}: made for weights {provenance.weights_digest[:12]}, these are {weights_digest[:12]}: "
             "run `tarflow calibrate` again"
         )
-    return replace(Calibration(name, provenance, references), digest=digest)
+    return Calibration(name, provenance, references, features, digest)
+
+
+def check_fits(calibration: Calibration, config: TarFlowConfig) -> None:
+    """Raise CheckpointError unless it has the views that a flow's scores are judged in, of the features it has now."""
+    needed = {View.NONE, View.GIVEN} if config.num_classes else {View.NONE}
+    if missing := needed - calibration.features.keys():
+        raise CheckpointError(f"calibration {calibration.name}: no view {', '.join(sorted(missing))}")
+    for view, names in calibration.features.items():
+        if names != feature_names(config, view is View.ALL):
+            raise CheckpointError(
+                f"calibration {calibration.name}: view {view} has other features than are taken now: "
+                "run `tarflow calibrate` again"
+            )
 
 
 def _tensors(reference: Reference) -> dict[str, Tensor]:

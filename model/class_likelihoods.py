@@ -9,10 +9,15 @@ from torch import Tensor
 from model.flow import TarFlow
 
 
-def class_log_probs(flow: TarFlow, images: Tensor, rows: int = 64) -> Tensor:
-    """log p(x | class), (N, num_classes) in nats, of images (N, C, H, W); at most `rows` of the pairs at a time."""
+def pair_log_probs(flow: TarFlow, images: Tensor, pairs: Tensor) -> Tensor:
+    """log p(x | class), (P,) in nats; pair i is of image i // num_classes, (N, C, H, W), and class i % num_classes."""
     classes = flow.config.num_classes
-    image_of = torch.arange(len(images), device=images.device).repeat_interleave(classes)
-    labels = torch.arange(classes, device=images.device).repeat(len(images))
-    parts = zip(image_of.split(rows), labels.split(rows), strict=True)
-    return torch.cat([flow.log_prob(images[which], labels) for which, labels in parts]).view(len(images), classes)
+    return flow.log_prob(images[pairs // classes], pairs % classes)
+
+
+def class_log_probs(flow: TarFlow, images: Tensor) -> Tensor:
+    """log p(x | class), (N, num_classes) in nats, of images (N, C, H, W); N of the pairs at a time."""
+    classes = flow.config.num_classes
+    pairs = torch.arange(len(images) * classes, device=images.device)
+    parts = [pair_log_probs(flow, images, part) for part in pairs.split(len(images))]
+    return torch.cat(parts).view(len(images), classes)

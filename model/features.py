@@ -68,11 +68,11 @@ def class_features(log_probs: Tensor, log_prob: Tensor) -> Tensor:
     """
     log_probs, log_prob = log_probs.double(), log_prob.double()
     ranked = log_probs.sort(dim=1, descending=True).values
-    best, others = ranked[:, 0], ranked[:, 1:]
+    best, second = ranked[:, 0], ranked[:, min(1, ranked.shape[1] - 1)]
     columns = (
         log_probs.logsumexp(dim=1) - log_prob,
         best - log_prob,
-        (best - others[:, :1].sum(dim=1)).log1p(),
+        (best - second).log1p(),
         best - log_probs.mean(dim=1),
         log_probs.std(dim=1, correction=0),
     )

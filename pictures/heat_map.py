@@ -15,7 +15,7 @@ from pictures.fitting import Shape
 LEAST_SIDE = 336
 MARGIN = 16
 BAR_WIDTH = 18
-TEXT_WIDTH = 40
+TEXT_WIDTH = 76
 FONT_SIZE = 13
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 INK, GROUND = (32, 33, 36), (255, 255, 255)

@@ -128,7 +128,7 @@ def generate_command(context: typer.Context) -> None:
 
 @app.command("score", context_settings=PASSED_ON)
 def score_command(context: typer.Context) -> None:
-    """Log-likelihoods of image files without a server."""
+    """Log-likelihoods of image files, and how unusual they are, without a server."""
     _become("worker", context)
 
 

@@ -154,10 +154,10 @@ def _shares(prior: str, facts: ModelFacts, every: bool) -> tuple[float, ...]:
         weights = [float(each) for each in prior.split(",")]
     except ValueError as error:
         raise InvalidInput.of("prior", "query", "takes numbers separated by commas") from error
-    total = math.fsum(weights)
+    total = sum(weights)
     if len(weights) != facts.num_classes or not (min(weights) >= 0 and 0 < total < math.inf):
         raise InvalidInput.of(
-            "prior", "query", f"takes {facts.num_classes} weights of at least 0, one above 0, got {len(weights)}"
+            "prior", "query", f"takes {facts.num_classes} finite weights of at least 0, one above 0, got {len(weights)}"
         )
     return tuple(weight / total for weight in weights)
 

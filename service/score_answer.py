@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.class_fields import class_fields
-from worker.contract import CalibrationFacts, ImageScore, ModelFacts, ScoreInput, ScoreRequest, ScoreResult
+from worker.contract import CalibrationFacts, ImageScore, ModelFacts, ScoreInput, ScoreRequest, ScoreResult, Verdict
 
-VERDICT_FIELDS = ("anomaly_score", "percentile", "p_value", "is_anomaly", "direction")
+VERDICT_FIELDS = tuple(Verdict.model_fields)
 
 
 def score_answer(job_id: str, request: ScoreRequest, result: ScoreResult, facts: ModelFacts | None) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def benjamini_hochberg(p_values: Sequence[float], alpha: float) -> list[int]:
     Benjamini and Hochberg (1995); conformal p-values of one calibration allow it (Bates et al., 2023).
     """
     ranked = sorted(range(len(p_values)), key=lambda index: p_values[index])
-    passing = [rank for rank, index in enumerate(ranked, 1) if p_values[index] <= alpha * rank / len(p_values)]
+    passing = [rank for rank, index in enumerate(ranked, 1) if p_values[index] * len(p_values) <= alpha * rank]
     return sorted(ranked[: max(passing, default=0)])
 
 
@@ -100,7 +100,7 @@ def _warnings(
         warnings.append("the log-likelihood is not finite: the image is too far from the model's own")
     if score.verdict is None:
         warnings.append("no calibration: a likelihood alone does not say whether an image is unusual")
-    elif calibration is not None and request.alpha * (calibration.n + 1) < 1:
+    elif calibration is not None and 1 / (calibration.n + 1) > request.alpha:
         warnings.append(
             f"alpha {request.alpha:g} is never reached: {calibration.n} calibration images allow no p-value under "
             f"{1 / (calibration.n + 1):.2g}"

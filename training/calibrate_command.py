@@ -13,7 +13,7 @@ from model.calibration import DEFAULT_NAME, Provenance
 from model.calibration_files import check_name, save_calibration
 from model.checkpoint import find, load_card
 from model.device import find_device
-from training.calibrator import calibrate, draw, names_of_features, read_held_out, report_draw
+from training.calibrator import calibrate, draw, read_held_out, report_draw
 from training.image_folder import read_image_folder
 from training.trainer import report_unreadable
 
@@ -38,6 +38,8 @@ def run_calibrate(parsed: argparse.Namespace, given: list[str]) -> int:
     """
     if parsed.images < 0:
         raise ValueError(f"--images must be at least 0, got {parsed.images}")
+    if not 0 <= parsed.seed < 2**32:
+        raise ValueError(f"--seed must lie in 0..{2**32 - 1}, got {parsed.seed}")
     name, folder = check_name(parsed.name), find(parsed.checkpoint)
     if folder.is_file():
         raise CheckpointError(f"{folder}: a published file has no room for a calibration; `tarflow import` it first")
@@ -61,5 +63,5 @@ def run_calibrate(parsed: argparse.Namespace, given: list[str]) -> int:
         command=f"tarflow {shlex.join(given)}",
     )
     calibration = calibrate(flow, data, drawn, name, provenance)
-    print(save_calibration(calibration, folder, names_of_features(flow)).read_text(), end="")
+    print(save_calibration(calibration, folder).read_text(), end="")
     return 0

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from model import TarFlow
+from model.class_likelihoods import class_log_probs
 from model.pixels import add_noise, bits_per_dim, to_images
 from training.image_folder import ImageFolder
 from training.interval import Interval, mean_interval, share_interval
@@ -75,12 +75,4 @@ def evaluate(flow: TarFlow, data: ImageFolder, batch_size: int = 100, seed: int 
         bayes_accuracy=correct / len(data) if flow.config.num_classes else None,
         bayes_accuracy_interval_95=share_interval(correct, len(data)) if flow.config.num_classes else None,
         seconds=time.perf_counter() - started_s,
-    )
-
-
-def class_log_probs(flow: TarFlow, images: Tensor) -> Tensor:
-    """log p(x | class), (N, num_classes) in nats, of images (N, C, H, W)."""
-    classes = range(flow.config.num_classes)
-    return torch.stack(
-        [flow.log_prob(images, images.new_full((len(images),), c, dtype=torch.int64)) for c in classes], dim=1
     )

@@ -9,10 +9,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from model import CheckpointError
-from worker.contract import Kind, model_name
+from worker.contract import DEFAULT_ALPHA, Kind, model_name
 from worker.engine import Engine
 from worker.errors import JobError
-from worker.offline import GenerateWish, generate_file, score_files
+from worker.offline import GenerateWish, ScoreWish, generate_file, score_files
 from worker.process import run_worker
 from worker.progress import Progress
 from worker.settings import WorkerSettings
@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("files", type=Path, nargs="+", help="image files")
     score.add_argument("--model", default="mnist-28", help="checkpoint name or path (%(default)s)")
     score.add_argument("--class", dest="class_name", help="index, name or all; left out = no class")
+    score.add_argument("--alpha", type=float, default=DEFAULT_ALPHA, help="rate of false alarms (%(default)s)")
+    score.add_argument("--patches", action="store_true", help="list what each patch adds to the log-likelihood")
+    score.add_argument("--heat-map", type=Path, metavar="OUT", help="PNG file to write, of one image")
     score.add_argument("--device", default="auto", help="auto, cpu, cuda")
     return parser
 
@@ -83,7 +86,8 @@ def _generate(parsed: argparse.Namespace) -> int:
 
 
 def _score(parsed: argparse.Namespace) -> int:
-    print(score_files(_engine(parsed), parsed.files, parsed.class_name).model_dump_json(indent=2))
+    wish = ScoreWish(**{each.name: getattr(parsed, each.name) for each in fields(ScoreWish)})
+    print(score_files(_engine(parsed), parsed.files, wish).model_dump_json(indent=2))
     return 0
 
 

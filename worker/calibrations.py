@@ -10,8 +10,9 @@ import torch
 
 from model import CheckpointError
 from model.calibration import Calibration
-from model.calibration_files import calibration_names, load_calibration
+from model.calibration_files import calibration_names, check_fits, load_calibration
 from model.checkpoint import find
+from model.config import TarFlowConfig
 from worker.contract import CalibrationFacts
 
 QUANTILES = 21
@@ -19,13 +20,15 @@ QUANTILES = 21
 log = logging.getLogger(__name__)
 
 
-def find_calibrations(checkpoint: str, weights_digest: str) -> Iterator[Calibration]:
+def find_calibrations(checkpoint: str, weights_digest: str, config: TarFlowConfig) -> Iterator[Calibration]:
     """Those in the checkpoint's folder, the default first; one that cannot be used is named in the log."""
     folder = find(checkpoint)
     for name in calibration_names(folder):
         try:
             # Beside a forward pass they are small: the CPU judges.
-            yield load_calibration(folder, name, weights_digest, "cpu")
+            calibration = load_calibration(folder, name, weights_digest, "cpu")
+            check_fits(calibration, config)
+            yield calibration
         except CheckpointError as error:
             log.error("calibration left out: %s", error)
 

@@ -369,7 +369,7 @@ class CalibrationFacts(Frozen):
         n: Images that p-values compare with: none is below 1 / (n + 1).
         created_at: When it was made, ISO 8601.
         data: What it was made from.
-        thresholds: The anomaly score from which p <= alpha, by alpha, of each view: `none`, `given`, `all`.
+        thresholds: The anomaly score above which p <= alpha, by alpha, of each view: `none`, `given`, `all`.
         score_quantiles: Anomaly scores of the calibration's images, at every twentieth of them from least to most, of
             each view.
     """

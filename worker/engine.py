@@ -59,8 +59,9 @@ class Engine:
         """
         found = find_device(device)
         card = load_card(checkpoint)
-        calibrations = tuple(find_calibrations(checkpoint, card.digest))
-        return cls(name, load(checkpoint, found), card, card.digest, found, calibrations=calibrations)
+        flow = load(checkpoint, found)
+        calibrations = tuple(find_calibrations(checkpoint, card.digest, flow.config))
+        return cls(name, flow, card, card.digest, found, calibrations=calibrations)
 
     def warmed_up(self, threads: int) -> Self:
         """With a sampler that is compiled and calibrated and shares a batch among `threads` of a CPU."""

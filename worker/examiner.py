@@ -13,7 +13,7 @@ from torch import Tensor
 from model import TarFlow
 from model.anatomy import dissect
 from model.calibration import Calibration, Reference, View
-from model.class_likelihoods import class_log_probs
+from model.class_likelihoods import pair_log_probs
 from model.features import class_features, image_features
 from model.pixels import bits_per_dim, to_images
 from pictures.complexity import complexity_bits_per_dim
@@ -125,11 +125,13 @@ class Examiner:
     def _by_class(self, pixels: Tensor) -> Tensor:
         """log p(x | class) (N, K), in nats, on the CPU."""
 
-        def find(chunk: Tensor) -> Tensor:
-            images = to_images(pixels[chunk].to(self.device), self.flow.config)
-            return class_log_probs(self.flow, images, SCORE_CHUNK).double().cpu()
+        images = to_images(pixels.to(self.device), self.flow.config)
 
-        return torch.cat(in_halves(find, torch.arange(len(pixels))))
+        def find(pairs: Tensor) -> Tensor:
+            return pair_log_probs(self.flow, images, pairs.to(self.device)).double().cpu()
+
+        chunks = torch.arange(len(pixels) * self.flow.config.num_classes).split(SCORE_CHUNK)
+        return torch.cat([part for chunk in chunks for part in in_halves(find, chunk)]).view(len(pixels), -1)
 
     def _scores(
         self, request: ScoreRequest, found: Findings, by_class: Tensor | None, judge: tuple[View, Reference] | None

@@ -4,6 +4,7 @@ Owns what heat is and what is said under it. Knows nothing of drawing or queues.
 """
 
 import math
+from collections.abc import Iterator
 
 from torch import Tensor
 
@@ -26,24 +27,23 @@ def draw_heat_map(
     patches = Tensor([float("-inf") if each is None else each for each in score.patch_log_likelihood_nats]).double()
     if usual is None:
         # -log p per value, from its mean over the image.
-        values = (patches.mean() - patches) * len(patches) / facts.dims / LN_2
-        limit = max(float(values.abs().max()), 1e-6)
+        known = patches[patches.isfinite()]
+        values = (known.mean() - patches) * len(patches) / facts.dims / LN_2
+        limit = max(values[patches.isfinite()].abs().tolist(), default=0.0) or 1.0
     else:
         values, limit = usual.surprises(patches[None])[0], LIMIT
-    caption = (_likelihood(score), _verdict(score, request), SEEN_USUAL if usual else SEEN_RAW)
-    heat = Heat(values.tolist(), facts.patch_grid, limit, tuple(line for line in caption if line))
+    lines = (*caption(score, request), SEEN_USUAL if usual else SEEN_RAW)
+    heat = Heat(values.tolist(), facts.patch_grid, limit, lines)
     return heat_map(pixels.numpy().tobytes(), Shape(facts.image_size, facts.in_channels), heat)
 
 
-def _likelihood(score: ImageScore) -> str:
+def caption(score: ImageScore, request: ScoreRequest) -> Iterator[str]:
+    """What is said of an image: its likelihood, and the verdict if there is one."""
     if score.log_likelihood_nats is None:
-        return "log p is not finite"
-    return f"log p = {score.log_likelihood_nats:.1f} nats, {score.bits_per_dim:.3f} bits/dim"
-
-
-def _verdict(score: ImageScore, request: ScoreRequest) -> str:
-    if score.verdict is None:
-        return ""
-    found = "anomaly" if score.verdict.is_anomaly else "usual"
-    way = f": {score.verdict.direction.replace('_', ' ')}" if score.verdict.direction else ""
-    return f"{found} at alpha {request.alpha:g}{way}; p = {score.verdict.p_value:.2g}"
+        yield "log p is not finite"
+    else:
+        yield f"log p = {score.log_likelihood_nats:.1f} nats, {score.bits_per_dim:.3f} bits/dim"
+    if score.verdict is not None:
+        found = "anomaly" if score.verdict.is_anomaly else "usual"
+        way = f": {score.verdict.direction.replace('_', ' ')}" if score.verdict.direction else ""
+        yield f"{found} at alpha {request.alpha:g}{way}; p = {score.verdict.p_value:.2g}"

@@ -8,14 +8,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from pictures.fitting import Shape, UnfitImage, decode, fit
-from worker.contract import MAX_SEED, GenerateRequest, ModelFacts, ScoreInput, ScoreRequest, ScoreResult
+from worker.contract import DEFAULT_ALPHA, MAX_SEED, GenerateRequest, ModelFacts, ScoreInput, ScoreRequest, ScoreResult
 from worker.engine import Engine
 from worker.errors import JobError
+from worker.heat_maps import draw_heat_map
 from worker.images import encode_pictures
 from worker.painter import Passage
 
@@ -80,21 +80,46 @@ def _request(facts: ModelFacts, wish: GenerateWish) -> GenerateRequest:
     )
 
 
-def score_files(engine: Engine, files: list[Path], class_name: str | None) -> ScoreResult:
-    """Scores of image files, in order.
+@dataclass(frozen=True)
+class ScoreWish:
+    """What the command line may say of a scoring; `heat_map` is the file to write it to."""
+
+    class_name: str | None = None
+    alpha: float = DEFAULT_ALPHA
+    patches: bool = False
+    heat_map: Path | None = None
+
+
+def score_files(engine: Engine, files: list[Path], wish: ScoreWish) -> ScoreResult:
+    """Scores of image files, in order, judged by the model's first calibration; the heat map is written.
 
     Raises:
-        ValueError: An unknown class, or a file that is no image.
+        ValueError: An unknown class, a value out of its bounds, a file that is no image, several for a heat map.
     """
+    if wish.heat_map and len(files) > 1:
+        raise ValueError(f"--heat-map takes one file, got {len(files)}")
     facts = engine.facts()
     shape = Shape(facts.image_size, facts.in_channels)
     blobs = [_pixels(file, shape) for file in files]
     inputs = tuple(ScoreInput(sha256=hashlib.sha256(blob).hexdigest()) for blob in blobs)
-    every = class_name == "all" and facts.num_classes > 0
-    wanted: int | Literal["all"] = "all" if every else facts.class_index(class_name)
-    request = ScoreRequest(model=facts.name, model_digest=facts.digest, class_index=wanted, images=inputs)
+    every = wish.class_name == "all" and facts.num_classes > 0
+    calibration = facts.calibration(None)
+    request = ScoreRequest(
+        model=facts.name,
+        model_digest=facts.digest,
+        class_index="all" if every else facts.class_index(wish.class_name),
+        images=inputs,
+        calibration=calibration.id if calibration else None,
+        alpha=wish.alpha,
+        patches=wish.patches,
+        heat_map=wish.heat_map is not None,
+    )
     flat = torch.frombuffer(bytearray(b"".join(blobs)), dtype=torch.uint8)
-    return engine.score(request, flat.view(len(blobs), shape.channels, shape.side, shape.side))
+    pixels = flat.view(len(blobs), shape.channels, shape.side, shape.side)
+    result = engine.score(request, pixels)
+    if wish.heat_map:
+        wish.heat_map.write_bytes(draw_heat_map(pixels[0], result.scores[0], request, facts, engine.judge(request)))
+    return result
 
 
 def _pixels(file: Path, shape: Shape) -> bytes:

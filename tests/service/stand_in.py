@@ -20,8 +20,10 @@ from tests.service.image_files import encoded, plain
 from worker.attendant import Duty
 from worker.batch_worker import BatchWorker, Outcome
 from worker.contract import (
+    CalibrationFacts,
     ClassScore,
     DecodeRequest,
+    Direction,
     EncodeRequest,
     EncodeResult,
     Frozen,
@@ -34,6 +36,7 @@ from worker.contract import (
     ModelFacts,
     ScoreRequest,
     ScoreResult,
+    Verdict,
     VerifyRequest,
     VerifyResult,
     facts_key,
@@ -68,6 +71,23 @@ FACTS = ModelFacts(
     intended_use="tests",
     limits=("no faces",),
 )
+CALIBRATIONS = tuple(
+    CalibrationFacts(
+        name=name,
+        digest=f"c{index}" * 32,
+        n=99,
+        created_at="2026-01-01T00:00:00+00:00",
+        data="digits",
+        thresholds={"none": {"0.01": 7.0}},
+        score_quantiles={"none": (1.0, 2.0)},
+    )
+    for index, name in enumerate(("default", "night"))
+)
+CALIBRATED = FACTS.model_copy(update={"calibrations": CALIBRATIONS})
+VERDICT = Verdict(
+    anomaly_score=9.0, percentile=100.0, p_value=0.01, is_anomaly=True, direction=Direction.UNUSUAL_LATENT
+)
+HEAT_SEED = 77
 LONGEST_IDLE_S = 20  # ends a test whose request was never queued
 AN_HOUR_S = 3600.0
 
@@ -154,7 +174,10 @@ class StandIn:
     def _score(self, job: Job, request: ScoreRequest) -> ScoreResult:
         content = self.connection.get(input_key(job.id))
         assert isinstance(content, bytes)
-        return ScoreResult(scores=(score(len(content) // len(request.images), request),) * len(request.images))
+        if request.heat_map:
+            self.connection.hset(pictures_key(job.id), mapping={"0": picture(HEAT_SEED)})
+        each = score(len(content) // len(request.images), request)
+        return ScoreResult(scores=(each,) * len(request.images), view="none" if request.calibration else None)
 
 
 def picture(seed: int) -> bytes:
@@ -174,7 +197,14 @@ def sheet(images: int) -> bytes:
 
 def score(pixels: int, request: ScoreRequest) -> ImageScore:
     """The score of an image: as many nats as it has pixels, one of them from log|det|."""
-    alone = ImageScore(log_likelihood_nats=pixels, bits_per_dim=1.0, log_prior_nats=pixels - 1.0, log_abs_det_nats=1.0)
+    alone = ImageScore(
+        log_likelihood_nats=pixels,
+        bits_per_dim=1.0,
+        log_prior_nats=pixels - 1.0,
+        log_abs_det_nats=1.0,
+        verdict=VERDICT if request.calibration else None,
+        patch_log_likelihood_nats=(pixels / 4,) * 4 if request.patches or request.heat_map else (),
+    )
     if request.class_index != "all":
         return alone
     classes = tuple(

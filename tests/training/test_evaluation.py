@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from model import TarFlow
-from training.evaluation import class_log_probs, evaluate
+from model.class_likelihoods import class_log_probs
+from training.evaluation import evaluate
 from training.image_folder import ImageFolder
 
 FlowMaker = Callable[..., TarFlow]

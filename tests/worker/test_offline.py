@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from model.calibration_files import save_calibration
+from tests.worker.calibrated import calibration, noise
 from tests.worker.conftest import CheckpointMaker, overflow, run_away
 from worker.__main__ import main
 from worker.contract import GenerateRequest, ScoreResult
+from worker.engine import Engine
 
 Captured = pytest.CaptureFixture[str]
 
@@ -189,6 +192,44 @@ def test_a_picture_of_another_size_and_colour_is_fitted(model: str, picture: Pat
     Image.open(picture).convert("RGB").resize((32, 24)).save(picture)
     assert score(model, str(picture)) == 0
     assert len(json.loads(capsys.readouterr().out)["scores"]) == 1
+
+
+def test_score_judges_by_the_calibration_of_the_checkpoint(model: str, tmp_path: Path, capsys: Captured) -> None:
+    save_calibration(calibration(Engine.start("tiny", model, "cpu")), Path(model))
+    assert score(model, str(noise(tmp_path / "noise.png")), "--alpha", "0.5") == 0
+    found = scored(capsys)
+    (verdict,) = [each.verdict for each in found.scores]
+    assert (found.view, verdict and verdict.is_anomaly) == ("none", verdict and verdict.p_value <= 0.5)
+
+
+def test_score_without_a_calibration_has_no_verdict(model: str, picture: Path, capsys: Captured) -> None:
+    assert score(model, str(picture)) == 0
+    assert scored(capsys).scores[0].verdict is None
+
+
+def test_score_lists_the_patches_that_are_asked_for(model: str, picture: Path, capsys: Captured) -> None:
+    assert score(model, str(picture), "--patches") == 0
+    assert len(scored(capsys).scores[0].patch_log_likelihood_nats) == 4
+
+
+def test_score_writes_a_heat_map(model: str, picture: Path, tmp_path: Path) -> None:
+    assert score(model, str(picture), "--heat-map", str(tmp_path / "heat.png")) == 0
+    assert min(size_of(tmp_path / "heat.png")) > 336
+
+
+def test_a_heat_map_of_several_is_exit_status_2(model: str, picture: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert score(model, str(picture), str(picture), "--heat-map", str(tmp_path / "heat.png")) == 2
+    assert "--heat-map takes one file, got 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("alpha", "bound"), [("0", "0.000001"), ("0.6", "0.5"), ("nan", "finite")])
+def test_an_alpha_out_of_bounds_is_exit_status_2_and_names_the_bound(
+    model: str, picture: Path, capsys: Captured, alpha: str, bound: str
+) -> None:
+    assert score(model, str(picture), "--alpha", alpha) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("tarflow score: alpha: ")
+    assert bound in said
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "text", "empty", "truncated", "corrupt"])

@@ -1,0 +1,99 @@
+"""Laws of served calibrations: those that fit are told of, the default first; the others are left out and named."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.calibration import View
+from model.calibration_files import save_calibration
+from tests.worker.calibrated import COMPARED, calibrated, calibration
+from tests.worker.conftest import CheckpointMaker
+from worker.calibrations import QUANTILES
+from worker.engine import Engine
+
+Log = pytest.LogCaptureFixture
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture
+def checkpoint(make_checkpoint: CheckpointMaker) -> Path:
+    """The tiny checkpoint, with calibrations `a` and `default`."""
+    folder = make_checkpoint()
+    for name in ("a", "default"):
+        save_calibration(calibration(started(folder), name), folder)
+    return folder
+
+
+def started(checkpoint: Path) -> Engine:
+    """A worker's engine."""
+    return Engine.start("tiny", str(checkpoint), "cpu")
+
+
+def names(engine: Engine) -> list[str]:
+    """The calibrations that the service is told of."""
+    return [each.name for each in engine.facts().calibrations]
+
+
+def test_the_calibrations_of_a_checkpoint_are_told_of_the_default_first(checkpoint: Path) -> None:
+    assert names(started(checkpoint)) == ["default", "a"]
+
+
+def test_a_checkpoint_without_a_calibration_tells_of_none(make_checkpoint: CheckpointMaker) -> None:
+    assert names(started(make_checkpoint())) == []
+
+
+def test_a_published_file_has_no_calibration() -> None:
+    assert names(Engine.start("golden", str(GOLDEN / "conditional.pth"), "cpu")) == []
+
+
+def test_the_facts_of_a_calibration_are_its_own(engine: Engine) -> None:
+    judged = calibrated(engine)
+    (own,), (facts,) = judged.calibrations, judged.facts().calibrations
+    assert (facts.n, facts.data, facts.digest) == (COMPARED, "noise", own.digest)
+
+
+@pytest.mark.parametrize("view", View)
+def test_a_calibration_is_told_of_view_by_view(view: View, engine: Engine) -> None:
+    judged = calibrated(engine)
+    (own,), (facts,) = judged.calibrations, judged.facts().calibrations
+    scores, quantiles = own.references[view].scores, facts.score_quantiles[view]
+    assert facts.thresholds[view] == own.references[view].thresholds()
+    assert len(quantiles) == QUANTILES
+    assert quantiles[::10] == tuple(scores.quantile(torch.tensor([0, 0.5, 1]).double()).tolist())
+    assert list(quantiles) == sorted(quantiles)
+
+
+def test_a_damaged_one_is_left_out_and_named_in_the_log(checkpoint: Path, caplog: Log) -> None:
+    file = checkpoint / "calibration" / "default.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    with caplog.at_level(logging.ERROR):
+        assert names(started(checkpoint)) == ["a"]
+    assert "default.safetensors is damaged" in caplog.text
+
+
+def test_one_for_other_weights_is_left_out_and_named_in_the_log(checkpoint: Path, caplog: Log) -> None:
+    made = calibration(started(checkpoint), "old")
+    save_calibration(replace(made, provenance=replace(made.provenance, weights_digest="e2" * 32)), checkpoint)
+    assert names(started(checkpoint)) == ["default", "a"]
+    assert "old.json: made for weights e2e2" in caplog.text
+
+
+def test_one_of_other_features_is_left_out_and_named_in_the_log(checkpoint: Path, caplog: Log) -> None:
+    file = checkpoint / "calibration" / "a.json"
+    body = json.loads(file.read_text())
+    body["views"]["given"]["features"][0] = "loudness"
+    file.write_text(json.dumps(body))
+    assert names(started(checkpoint)) == ["default"]
+    assert "calibration a: view given has other features" in caplog.text
+
+
+def test_a_calibration_judges_from_disk_as_when_it_was_made(checkpoint: Path) -> None:
+    judged = started(checkpoint)
+    made = calibration(judged)
+    (kept,) = [each for each in judged.calibrations if each.name == "default"]
+    for view, reference in made.references.items():
+        assert torch.equal(kept.references[view].scores, reference.scores)
