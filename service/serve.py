@@ -74,11 +74,12 @@ def _announce(settings: ServiceSettings) -> None:
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
     url = f"http://{host}:{settings.port}"
     key = ' -H "Authorization: Bearer KEY"' if settings.api_keys else ""
-    pages = f" (documentation: {url}/docs)" if settings.docs else ""
+    docs = f" (documentation: {url}/docs)" if settings.docs else ""
+    invitation = "Open it in a browser, or try" if settings.page else "Try"
     print(f"tarflow: loading {', '.join(settings.model_names)} ...", file=sys.stderr, flush=True)
     asyncio.run(_until_all_live(Models(RedisClients.connect(settings.redis_url).loop, settings.model_names)))
     print(
-        f"tarflow: ready at {url}{pages}. Try\n"
+        f"tarflow: ready at {url}{docs}. {invitation}\n"
         f'  curl -X POST "{url}/generate?class=7&guidance=2.0"{key} -o seven.png\n'
         "Ctrl-C stops everything.",
         file=sys.stderr,

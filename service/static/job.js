@@ -22,6 +22,7 @@ function pause(seconds, signal) {
 // Do `work` until it is no longer refused for a reason that passes; `tell` hears of each pause.
 async function patiently(work, signal, tell) {
   for (;;) {
+    signal.throwIfAborted();
     try {
       return await work();
     } catch (error) {
@@ -42,7 +43,8 @@ export async function run({ path, query, body, headers = {}, accept = "applicati
     const jobId = posted.headers.get("X-Job-Id");
     tell("accepted", { jobId });
     // The same was asked before: its pictures on the way may still be told.
-    await patiently(() => follow(jobId, signal, tell, {}), signal, tell).catch(() => {});
+    await follow(jobId, signal, tell, {}).catch(() => {});
+    signal.throwIfAborted();
     return posted;
   }
   const jobId = (await posted.json()).job_id;
