@@ -11,8 +11,12 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from model.features import UNEXPLAINED
+
 ALPHAS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
 DEFAULT_NAME = "default"
+# What a standard deviation of unexplained unlikeliness adds to an anomaly score.
+LEAN_NATS = 4.0
 
 
 class View(StrEnum):
@@ -41,12 +45,23 @@ class Mixture:
     means: Tensor
     factors: Tensor
 
+    def standardised(self, features: Tensor) -> Tensor:
+        """Features (N, F) as standard deviations from their means."""
+        return (features - self.centre) / self.scale
+
     def log_density(self, features: Tensor) -> Tensor:
         """Of features (N, F), up to a constant, (N,), in nats."""
-        standard = (features - self.centre) / self.scale
-        moved = torch.einsum("nkf,kfg->nkg", standard[:, None] - self.means, self.factors)
+        moved = torch.einsum("nkf,kfg->nkg", self.standardised(features)[:, None] - self.means, self.factors)
         log_dets = self.factors.diagonal(dim1=1, dim2=2).log().sum(dim=1)
         return (self.log_weights + log_dets - 0.5 * moved.square().sum(dim=2)).logsumexp(dim=1)
+
+    def anomaly_scores(self, features: Tensor) -> Tensor:
+        """How unusual features (N, F) are, (N,), in nats: the less dense, and the less explained, the stranger.
+
+        Both ways are strange, yet not alike: what damages a picture makes it less likely than its complexity
+        explains far more often than more, so that this direction is leaned on. benchmarks/anomaly.py has the figures.
+        """
+        return LEAN_NATS * self.standardised(features)[:, UNEXPLAINED] - self.log_density(features)
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,7 @@ class Reference:
 
     def anomaly_scores(self, features: Tensor) -> Tensor:
         """How unusual features (N, F) are, (N,): the higher the stranger, on a scale of this reference alone."""
-        return -self.mixture.log_density(features)
+        return self.mixture.anomaly_scores(features)
 
     def p_values(self, scores: Tensor) -> Tensor:
         """Share of usual images at least as strange, (N,) in (0, 1].

@@ -3,6 +3,8 @@
 Owns which features there are, their names and their scale. Knows nothing of what is usual.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,9 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LEAST_ENERGY = 1e-3
 # A dequantised flow's scales overflow on images far from its own: as strange as any number can say.
 FARTHEST = 1e15
+
+# The column of what an image's complexity does not explain of its unlikeliness (Serra et al., arXiv 1909.11480).
+UNEXPLAINED = 0
 
 LATENT_NAMES = ("latent_mean", "latent_mean_abs", "latent_third_moment", "latent_fourth_moment", "latent_max_abs")
 CLASS_NAMES = (
@@ -28,6 +33,7 @@ CLASS_NAMES = (
 def feature_names(config: TarFlowConfig, with_classes: bool) -> tuple[str, ...]:
     """The names of the features of `image_features`, then those of `class_features` if wanted."""
     return (
+        "unexplained_nats",
         "log_likelihood",
         *(f"log_abs_det_block_{index}" for index in range(config.blocks)),
         *(f"log_energy_before_block_{index}" for index in range(config.blocks)),
@@ -46,15 +52,17 @@ def image_features(anatomy: Anatomy, complexity_bits_per_dim: Tensor) -> Tensor:
     Likelihoods are in nats, energies logarithms of mean squares; always finite.
     """
     patches, latents = anatomy.patch_log_prob.double(), anatomy.latents.double().flatten(1)
+    log_prob, complexity = patches.sum(dim=1), complexity_bits_per_dim.double().to(patches.device)
     quantiles = patches.quantile(torch.tensor(QUANTILES, dtype=torch.float64, device=patches.device), dim=1).T
     columns = (
-        patches.sum(dim=1, keepdim=True),
+        (-log_prob - complexity * latents.shape[1] * math.log(2))[:, None],
+        log_prob[:, None],
         anatomy.log_abs_dets.double().sum(dim=2),
         (anatomy.energies.double().mean(dim=2) + LEAST_ENERGY).log(),
         torch.stack([patches.std(dim=1, correction=0), patches.amin(dim=1), patches.amax(dim=1)], dim=1),
         quantiles,
         _moments(latents),
-        complexity_bits_per_dim.double().to(patches.device)[:, None],
+        complexity[:, None],
     )
     return _bounded(torch.cat(columns, dim=1))
 

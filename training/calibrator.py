@@ -158,7 +158,7 @@ def reference(features: Tensor, patch_log_probs: Tensor, fitted: int, seed: int)
     mixture = fit_mixture(features[:fitted], seed)
     return Reference(
         mixture=mixture,
-        scores=(-mixture.log_density(features[fitted:])).sort().values,
+        scores=mixture.anomaly_scores(features[fitted:]).sort().values,
         log_probs=patch_log_probs[fitted:].sum(dim=1).sort().values,
         patch_means=patch_log_probs.mean(dim=0),
         patch_stds=patch_log_probs.std(dim=0).clamp(min=1e-6),

@@ -9,7 +9,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from model.calibration import ALPHAS, Mixture, Reference
+from model.calibration import ALPHAS, LEAN_NATS, Mixture, Reference
 from training.calibrator import fit_mixture
 
 Z_99 = 2.5758
@@ -90,9 +90,14 @@ def test_a_threshold_is_where_p_values_reach_alpha(alpha: float, count: int) -> 
 def test_an_image_far_stranger_than_any_has_the_least_p_value_on_either_side() -> None:
     features = torch.randn(399, 2).double()
     mixture = fit_mixture(features[:300], seed=0)
-    usual = reference((-mixture.log_density(features[300:])).tolist(), mixture=mixture)
+    usual = reference(mixture.anomaly_scores(features[300:]).tolist(), mixture=mixture)
     far = torch.tensor([[9.0, 9.0], [-9.0, -9.0], [1e15, -1e15]], dtype=torch.float64)
     assert usual.p_values(usual.anomaly_scores(far)).tolist() == [1 / 100] * 3
+
+
+def test_of_two_images_as_dense_the_less_explained_is_the_stranger() -> None:
+    more, less = standard_normal().anomaly_scores(torch.tensor([[1.5, 0.0], [-1.5, 0.0]], dtype=torch.float64))
+    assert more - less == 2 * 1.5 * LEAN_NATS
 
 
 def test_surprises_are_standard_deviations_below_what_is_usual() -> None:

@@ -28,7 +28,7 @@ def verdict(feature: float, log_prob: float = 50.0, alpha: float = 0.1) -> Verdi
 
 def test_a_verdict_is_known_by_hand() -> None:
     assert verdict(20.0) == Verdict(
-        anomaly_score=200.0, percentile=100.0, p_value=0.01, is_anomaly=True, direction=Direction.UNUSUAL_LATENT
+        anomaly_score=280.0, percentile=100.0, p_value=0.01, is_anomaly=True, direction=Direction.UNUSUAL_LATENT
     )
 
 
