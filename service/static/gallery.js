@@ -49,36 +49,37 @@ function draw() {
 
 function look(picture) {
   const dialog = part("detail");
-  const close = () => dialog.close();
-  const kept = shelf.pictures.some((each) => each.id === picture.id);
-  const step = (by) => {
-    const next = shelf.pictures[shelf.pictures.findIndex((each) => each.id === picture.id) + by];
+  dialog.onkeydown = ({ key }) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[key];
+    const next = by && shelf.pictures[shelf.pictures.findIndex((each) => each.id === picture.id) + by];
     if (next) look(next);
   };
+  dialog.replaceChildren(
+    element("img", { class: "large", src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}` }),
+    factsOf(picture, () => dialog.close()),
+  );
+  if (!dialog.open) dialog.showModal();
+}
+
+function factsOf(picture, close) {
   const remove = async () => {
     close();
     await shelf.remove(picture);
     draw();
   };
-  dialog.onkeydown = ({ key }) => {
-    if (key === "ArrowLeft") step(-1);
-    if (key === "ArrowRight") step(1);
-  };
-  dialog.replaceChildren(
-    element("img", { class: "large", src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}` }),
+  const kept = shelf.pictures.some((each) => each.id === picture.id);
+  const settings = settingsOf(picture).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
+  return element(
+    "div",
+    { class: "facts" },
+    element("h2", { tabindex: "-1", autofocus: true }, titleOf(picture)),
+    element("dl", {}, ...settings),
     element(
       "div",
-      { class: "facts" },
-      element("h2", { tabindex: "-1", autofocus: true }, titleOf(picture)),
-      element("dl", {}, ...settingsOf(picture).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
-      element(
-        "div",
-        { class: "toolbar" },
-        ...pictureTools(picture, close),
-        kept ? element("button", { type: "button", click: remove }, "Remove") : null,
-        element("button", { type: "button", click: close }, "Close"),
-      ),
+      { class: "toolbar" },
+      ...pictureTools(picture, close),
+      kept ? element("button", { type: "button", click: remove }, "Remove") : null,
+      element("button", { type: "button", click: close }, "Close"),
     ),
   );
-  if (!dialog.open) dialog.showModal();
 }

@@ -16,49 +16,60 @@ const JUDGED = ["anomaly_score", "percentile", "p_value", "is_anomaly", "directi
 
 // The table of some results; `look` is called with the one that is chosen.
 export function scoreTable(results, look) {
-  const body = element("tbody");
-  const heads = COLUMNS.map(([name, value]) =>
-    element("th", { scope: "col" }, element("button", { type: "button", click: () => sort(name, value) }, name)),
-  );
-  let chosen = results[0];
+  return new Table(results, look).element;
+}
 
-  function sort(name, value) {
-    const head = heads[COLUMNS.findIndex((column) => column[0] === name)];
+class Table {
+  #body = element("tbody");
+  #heads;
+  #chosen;
+
+  constructor(results, look) {
+    Object.assign(this, { results, look });
+    this.#chosen = results[0];
+    this.#heads = COLUMNS.map(([name, value], index) =>
+      element("th", { scope: "col" }, element("button", { type: "button", click: () => this.#sort(index, value) }, name)),
+    );
+    this.#draw();
+  }
+
+  get element() {
+    const take = element("button", { type: "button", class: "link", click: () => download(csvOf(this.results)) }, "Download CSV");
+    const count = element("b", {}, `${this.results.length} images`);
+    const caption = element("caption", {}, element("span", { class: "row" }, count, take));
+    const head = element("thead", {}, element("tr", {}, element("td"), ...this.#heads));
+    const place = { class: "scroll", tabindex: "0", role: "region", "aria-label": "Scores" };
+    return element("div", place, element("table", {}, caption, head, this.#body));
+  }
+
+  #sort(column, value) {
+    const head = this.#heads[column];
     const rising = head.getAttribute("aria-sort") !== "ascending";
-    for (const each of heads) each.removeAttribute("aria-sort");
+    for (const each of this.#heads) each.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", rising ? "ascending" : "descending");
-    results.sort((one, other) => (rising ? 1 : -1) * compared(value(one), value(other)));
-    draw();
+    this.results.sort((one, other) => (rising ? 1 : -1) * compared(value(one), value(other)));
+    this.#draw();
   }
 
-  function draw() {
-    body.replaceChildren(...results.map((result) => row(result)));
+  #choose(result) {
+    this.#chosen = result;
+    this.look(result);
+    for (const [index, row] of [...this.#body.rows].entries()) row.classList.toggle("chosen", this.results[index] === result);
   }
 
-  function row(result) {
-    const choose = () => {
-      chosen = result;
-      look(result);
-      draw();
-    };
-    const name = element("button", { type: "button", class: "link", title: result.file.name, click: choose }, result.file.name);
+  #draw() {
+    this.#body.replaceChildren(...this.results.map((result) => this.#row(result)));
+  }
+
+  #row(result) {
+    const { name } = result.file;
+    const link = element("button", { type: "button", class: "link", title: name, click: () => this.#choose(result) }, name);
     const cells = COLUMNS.slice(1).map(([heading, , words]) =>
       element("td", { class: heading === "Verdict" && result.is_anomaly ? "bad" : "" }, words(result)),
     );
-    return element(
-      "tr",
-      { class: result === chosen ? "chosen" : "" },
-      element("td", {}, element("img", { src: result.address, alt: "" })),
-      element("td", {}, name),
-      ...cells,
-    );
+    const picture = element("td", {}, element("img", { src: result.address, alt: "" }));
+    return element("tr", { class: result === this.#chosen ? "chosen" : "" }, picture, element("td", {}, link), ...cells);
   }
-
-  draw();
-  const take = element("button", { type: "button", class: "link", click: () => download(csvOf(results)) }, "Download CSV");
-  const caption = element("caption", {}, element("span", { class: "row" }, element("b", {}, `${results.length} images`), take));
-  const head = element("thead", {}, element("tr", {}, element("td"), ...heads));
-  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Scores" }, element("table", {}, caption, head, body));
 }
 
 function verdict(result) {

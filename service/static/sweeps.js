@@ -73,23 +73,14 @@ function classSweep(query) {
 // Draw a strip and fill its cells, a few at a time; an error of one ends the rest.
 async function fill({ title, words, cells }, own) {
   const places = cells.map((cell) => element("li", {}, element("div", { class: "blank" }), element("span", {}, cell.words)));
-  const strip = element("figure", { class: "sweep" }, element("figcaption", {}, element("b", {}, title)), element("ol", {}, ...places));
-  strip.append(element("p", { class: "hint" }, words));
+  const caption = element("figcaption", {}, element("b", {}, title));
+  const strip = element("figure", { class: "sweep" }, caption, element("ol", {}, ...places), element("p", { class: "hint" }, words));
   part("sweeps-strips").prepend(strip);
   const waiting = [...cells.entries()];
-  const tell = (event, data) => {
-    if (event === "refused") showProblem(part("sweeps-problem"), data.problem);
-    if (event === "accepted") clearProblem(part("sweeps-problem"));
-  };
   const work = async () => {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
-      const [index, { query, words: dial }] = next;
-      const answer = await run({ path: "/generate", query, signal: own.signal, tell });
-      const [picture] = picturesOf(await answer.json());
-      const image = element("img", { src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}`, draggable: "false" });
-      const label = `${dial}: a picture of ${titleOf(picture)}`;
-      const button = element("button", { type: "button", "aria-label": label, click: () => wish("look", picture) }, image);
-      places[index].firstChild.replaceWith(button);
+      const [index, cell] = next;
+      places[index].firstChild.replaceWith(await made(cell, own.signal));
     }
   };
   try {
@@ -98,4 +89,17 @@ async function fill({ title, words, cells }, own) {
     if (!strip.querySelector("img")) strip.remove();
     throw error;
   }
+}
+
+// The picture of a cell, which can be pressed to be looked at closely.
+async function made({ words, query }, signal) {
+  const tell = (event, data) => {
+    if (event === "refused") showProblem(part("sweeps-problem"), data.problem);
+    if (event === "accepted") clearProblem(part("sweeps-problem"));
+  };
+  const answer = await run({ path: "/generate", query, signal, tell });
+  const [picture] = picturesOf(await answer.json());
+  const image = element("img", { src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}`, draggable: "false" });
+  const label = `${words}: a picture of ${titleOf(picture)}`;
+  return element("button", { type: "button", "aria-label": label, click: () => wish("look", picture) }, image);
 }
