@@ -2,8 +2,8 @@
 
 Owns the protocol, which was fixed before the first run:
 
-- Own images are a folder that the flow was not trained on. For each seed a calibration is drawn as
-  `tarflow calibrate` draws it; a fixed number of the other own images are the fresh ones.
+- Own images are a folder that the flow was not trained on. For each seed as many images are
+  drawn as `tarflow calibrate` would; a fixed number of the other own images are the fresh ones.
 - Foreign sets are made by `foreign_images` from the fresh images, or are another folder's images.
 - A held-out class is a class of the own images that the calibration never sees; the flow was trained
   on it. The figure is the mean over all classes.
@@ -221,6 +221,8 @@ def false_alarms(flow: TarFlow, checkpoint: str, own: ImageFolder) -> Iterator[F
     for name in calibration_names(folder):
         calibration = load_calibration(folder, name, digest, "cpu")
         made = calibration.provenance
+        if made.leaked:
+            raise ValueError(f"calibration {name} left out images: which are fresh cannot be told")
         drawn = draw(own, made.fitted + made.compared, made.seed)
         taken = torch.zeros(len(own), dtype=torch.bool)
         taken[torch.cat([drawn.fitted, drawn.compared])] = True

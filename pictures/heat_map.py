@@ -23,6 +23,8 @@ INK, GROUND = (32, 33, 36), (255, 255, 255)
 COLD, HOT = (44, 123, 230), (215, 25, 28)
 # How much of the colour lies over the picture where the heat is greatest; none lies where there is none.
 MOST_COVER = 0.85
+# Under the heat black is a grey, for on black no colour shows, and the bar has the colours that lie on it.
+BLACK = 70
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def _covered(picture: Image.Image, heat: Heat) -> Image.Image:
     colours, cover = Image.new("RGB", (columns, rows)), Image.new("L", (columns, rows))
     colours.putdata([HOT if share > 0 else COLD for share in shares])
     cover.putdata([round(255 * MOST_COVER * abs(share)) for share in shares])
-    grey = picture.convert("L").convert("RGB")
+    grey = picture.convert("L").point(lambda value: BLACK + value * (255 - 2 * BLACK) // 255).convert("RGB")
     enlarged = [each.resize(picture.size, Image.Resampling.NEAREST) for each in (colours, cover)]
     return Image.composite(enlarged[0], grey, enlarged[1])
 
@@ -88,7 +90,8 @@ def _bar(draw: ImageDraw.ImageDraw, corner: tuple[int, int], height: int, heat: 
     left, top = corner
     for row in range(height):
         share = 1 - 2 * row / (height - 1)
-        over = tuple(round(each + (1 - abs(share)) * (255 - each)) for each in (HOT if share > 0 else COLD))
+        cover = MOST_COVER * abs(share)
+        over = tuple(round(BLACK + cover * (each - BLACK)) for each in (HOT if share > 0 else COLD))
         draw.line((left, top + row, left + BAR_WIDTH, top + row), over)
     draw.rectangle((left, top, left + BAR_WIDTH, top + height - 1), outline=INK)
     for share in (1, 0.5, 0, -0.5, -1):

@@ -157,7 +157,9 @@ def _shares(prior: str, facts: ModelFacts, every: bool) -> tuple[float, ...]:
     total = sum(weights)
     if len(weights) != facts.num_classes or not (min(weights) >= 0 and 0 < total < math.inf):
         raise InvalidInput.of(
-            "prior", "query", f"takes {facts.num_classes} finite weights of at least 0, one above 0, got {len(weights)}"
+            "prior",
+            "query",
+            f"takes {facts.num_classes} finite weights of at least 0, one above 0, got {prior[:100]!r}",
         )
     return tuple(weight / total for weight in weights)
 

@@ -3,7 +3,7 @@
 Owns the fields of an answer of `POST /score`. Knows nothing of HTTP or of how a score is made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from service.class_fields import class_fields
@@ -60,7 +60,7 @@ def _result(
         "calibration": _calibration_fields(request, view, calibration) if score.verdict else None,
         "resized_from": given.resized_from,
         "converted_from": given.converted_from,
-        "warnings": list(_warnings(score, given, request, calibration)),
+        "warnings": [*_warnings_of_input(given), *_warnings(score, request, facts, calibration)],
         **(_patches(score) if request.patches else {}),
         **(_classes(score, facts) if score.classes else {}),
     }
@@ -88,18 +88,26 @@ def _calibration_fields(
     return {**request.calibration.model_dump(), "n": calibration.n if calibration else None, "view": view}
 
 
+def _warnings_of_input(given: ScoreInput) -> Iterator[str]:
+    """What was done to an image before it was scored: a verdict counts for images that were treated alike."""
+    if given.resized_from:
+        yield "resized from {} x {}: likelihoods and verdicts change with it".format(*given.resized_from)
+    if given.converted_from:
+        yield f"converted from {given.converted_from}: likelihoods and verdicts change with it"
+    if given.lossy_format:
+        yield f"{given.lossy_format} may have changed pixels: likelihoods and verdicts change with it"
+
+
 def _warnings(
-    score: ImageScore, given: ScoreInput, request: ScoreRequest, calibration: CalibrationFacts | None
+    score: ImageScore, request: ScoreRequest, facts: ModelFacts | None, calibration: CalibrationFacts | None
 ) -> list[str]:
     warnings = []
-    if given.resized_from:
-        warnings.append("resized from {} x {}: likelihoods change with it".format(*given.resized_from))
-    if given.converted_from:
-        warnings.append(f"converted from {given.converted_from}: likelihoods change with it")
     if score.log_likelihood_nats is None:
         warnings.append("the log-likelihood is not finite: the image is too far from the model's own")
     if score.verdict is None:
-        warnings.append("no calibration: a likelihood alone does not say whether an image is unusual")
+        left_out = ", ".join(facts.calibrations_left_out) if facts else ""
+        why = f" ({left_out}: left out by the workers, whose log says why)" if left_out else ""
+        warnings.append(f"no calibration{why}: a likelihood alone does not say whether an image is unusual")
     elif calibration is not None and 1 / (calibration.n + 1) > request.alpha:
         warnings.append(
             f"alpha {request.alpha:g} is never reached: {calibration.n} calibration images allow no p-value under "

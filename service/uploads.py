@@ -12,6 +12,7 @@ from service.errors import InvalidInput
 from worker.contract import ScoreInput
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+LOSSY_FORMATS = ("JPEG", "WEBP")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp")
 
 
@@ -55,5 +56,6 @@ def fit_upload(upload: Upload, shape: Shape, max_pixels: int) -> Fitted:
         sha256=hashlib.sha256(pixels).hexdigest(),
         resized_from=None if image.size == (shape.side, shape.side) else image.size,
         converted_from=None if image.mode == shape.mode else image.mode,
+        lossy_format=image.format if image.format in LOSSY_FORMATS else None,
     )
     return Fitted(pixels, facts)

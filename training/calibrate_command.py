@@ -10,12 +10,11 @@ from pathlib import Path
 
 from model import CheckpointError, load
 from model.calibration import DEFAULT_NAME, Provenance
-from model.calibration_files import check_name, save_calibration
+from model.calibration_files import FOLDER, check_name, save_calibration
 from model.checkpoint import find, load_card
 from model.device import find_device
 from training.calibrator import calibrate, draw, read_held_out, report_draw
-from training.image_folder import read_image_folder
-from training.trainer import report_unreadable
+from training.image_folder import read_image_folder, report_unreadable
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +49,7 @@ def run_calibrate(parsed: argparse.Namespace, given: list[str]) -> int:
     train = read_image_folder(parsed.train_data, *shape, card.class_names) if parsed.train_data else None
     drawn = draw(data, parsed.images, parsed.seed, train)
     report_draw(drawn)
+    (folder / FOLDER).mkdir(exist_ok=True)  # where that cannot be done is told before the long part
     provenance = Provenance(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         weights_digest=card.digest,

@@ -19,10 +19,9 @@ from training.comparison import check_pair, compare
 from training.drawing import Drawing, labels_like
 from training.evaluation import Evaluation, evaluate
 from training.features import FeatureExtractor, load_inception, load_torchscript
-from training.image_folder import ImageFolder, read_image_folder
+from training.image_folder import ImageFolder, read_image_folder, report_unreadable
 from training.manifold import NEIGHBOURS
 from training.sample_quality import SampleQuality, sample_quality
-from training.trainer import report_unreadable
 
 # Option: lowest and highest value.
 BOUNDS = {

@@ -3,6 +3,7 @@
 Owns the scan, the decoding and the fit to the flow's size. Knows nothing of noise or batches.
 """
 
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -76,6 +77,15 @@ def read_image_folder(
         raise DataError(f"{folder}: no readable image among {len(files)} files; the first: {unreadable[:1]}")
     pixels = torch.stack([pixels for pixels, _ in kept])
     return ImageFolder(pixels, torch.tensor([label for _, label in kept]), known, unreadable)
+
+
+def report_unreadable(data: ImageFolder, most: int = 10) -> None:
+    """Say on stderr how many files were left out, and name the first of them."""
+    if not data.unreadable:
+        return
+    print(f"{len(data.unreadable)} unreadable files left out of {len(data) + len(data.unreadable)}:", file=sys.stderr)
+    for line in data.unreadable[:most]:
+        print(f"  {line}", file=sys.stderr)
 
 
 def _class_folders(folder: Path) -> list[str]:

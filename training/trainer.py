@@ -8,17 +8,18 @@ Owns when to read the device, to write, to draw and to stop. How a step is made 
 import math
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from model import save
+from model import CheckpointError, save
 from model.card import Card, SamplingDefaults
+from model.checkpoint import load_card
 from training.batches import Batches, place
 from training.curve import write_curve
-from training.image_folder import DataError, ImageFolder, read_image_folder
+from training.image_folder import DataError, ImageFolder, read_image_folder, report_unreadable
 from training.learner import Learner, initial_flow
 from training.options import TrainOptions
 from training.process_group import ProcessGroup
@@ -226,13 +227,22 @@ class Trainer:
 
     def _card(self) -> Card:
         options = self.options
-        return Card(
+        return replace(
+            self._told(),
             class_names=self.data.class_names if self.flow.config.num_classes else (),
             sampling=SamplingDefaults(guidance=options.guidance, denoise=options.noise_type == "gaussian"),
             trained_on=options.trained_on or options.data.name,
             data_licence=options.data_licence,
             command=options.command,
         )
+
+    def _told(self) -> Card:
+        """What people said of the checkpoint, which further steps do not change; figures and pictures they do."""
+        try:
+            there = load_card(self.folder.checkpoint)
+        except CheckpointError:
+            return Card()
+        return Card(hardware=there.hardware, intended_use=there.intended_use, limits=there.limits, notes=there.notes)
 
     def _state(self) -> dict[str, Any]:
         counts = {"step": self.step, "skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
@@ -289,12 +299,3 @@ def train(options: TrainOptions, group: ProcessGroup) -> None:
     if not trainer.total_steps:
         raise ValueError(f"--epochs must make at least one step, got {options.epochs:g}")
     trainer.run()
-
-
-def report_unreadable(data: ImageFolder, most: int = 10) -> None:
-    """Say on stderr how many files were left out, and name the first of them."""
-    if not data.unreadable:
-        return
-    print(f"{len(data.unreadable)} unreadable files left out of {len(data) + len(data.unreadable)}:", file=sys.stderr)
-    for line in data.unreadable[:most]:
-        print(f"  {line}", file=sys.stderr)

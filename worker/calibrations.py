@@ -4,7 +4,7 @@ Owns the search for those of the loaded weights, and how they are described. Kno
 """
 
 import logging
-from collections.abc import Iterator
+from pathlib import PurePath
 
 import torch
 
@@ -20,17 +20,21 @@ QUANTILES = 21
 log = logging.getLogger(__name__)
 
 
-def find_calibrations(checkpoint: str, weights_digest: str, config: TarFlowConfig) -> Iterator[Calibration]:
-    """Those in the checkpoint's folder, the default first; one that cannot be used is named in the log."""
-    folder = find(checkpoint)
+def find_calibrations(
+    checkpoint: str, weights_digest: str, config: TarFlowConfig
+) -> tuple[tuple[Calibration, ...], tuple[str, ...]]:
+    """Those in the checkpoint's folder, the default first, and the names of those that cannot be used: see the log."""
+    folder, served, left_out = find(checkpoint), [], []
     for name in calibration_names(folder):
         try:
             # Beside a forward pass they are small: the CPU judges.
             calibration = load_calibration(folder, name, weights_digest, "cpu")
             check_fits(calibration, config)
-            yield calibration
+            served.append(calibration)
         except CheckpointError as error:
             log.error("calibration left out: %s", error)
+            left_out.append(name)
+    return tuple(served), tuple(left_out)
 
 
 def calibration_facts(calibration: Calibration) -> CalibrationFacts:
@@ -42,7 +46,7 @@ def calibration_facts(calibration: Calibration) -> CalibrationFacts:
         digest=calibration.digest,
         n=provenance.compared,
         created_at=provenance.created_at,
-        data=provenance.data,
+        data=PurePath(provenance.data).name,  # where it lay is nobody else's business
         thresholds={str(view): reference.thresholds() for view, reference in views},
         score_quantiles={str(view): tuple(each.scores.quantile(places).tolist()) for view, each in views},
     )

@@ -23,6 +23,7 @@ MAX_LATENT = 1e6
 NO_CLASS = -1
 # p-values at or under it are anomalies, where a request does not say otherwise.
 DEFAULT_ALPHA = 0.01
+DEFAULT_CALIBRATION = "default"
 MIN_ALPHA = 1e-6
 MAX_ALPHA = 0.5
 # Images times classes of one request for every class: each pair is a forward pass.
@@ -137,11 +138,13 @@ class ScoreInput(Frozen):
         sha256: Digest of the pixels.
         resized_from: Width and height of the upload, where they were not the model's.
         converted_from: Pillow mode of the upload, where it was not the model's.
+        lossy_format: Format of the upload, where it may have changed pixels.
     """
 
     sha256: str
     resized_from: tuple[int, int] | None = None
     converted_from: str | None = None
+    lossy_format: str | None = None
 
 
 class CalibrationId(Frozen):
@@ -427,6 +430,7 @@ class ModelFacts(Frozen):
     data_licence: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
     calibrations: tuple[CalibrationFacts, ...] = ()
+    calibrations_left_out: tuple[str, ...] = ()
     patch_grid: tuple[int, int] = (0, 0)
     measured_by: dict[str, str] = Field(default_factory=dict)
     command: str = ""
@@ -463,14 +467,15 @@ class ModelFacts(Frozen):
         raise ValueError(f"{wanted!r} is no class of {self.name}: {self._classes_in_words()}")
 
     def calibration(self, wanted: str | None) -> CalibrationFacts | None:
-        """The calibration of this name, the first for None.
+        """The calibration of this name; for None the default, or the only one: never one for another that was left out.
 
         Raises:
             ValueError: There is none of this name; the message names those there are.
         """
-        if wanted is None:
-            return next(iter(self.calibrations), None)
         named = {each.name: each for each in self.calibrations}
+        if wanted is None:
+            only = len(named) == 1 and not self.calibrations_left_out
+            return named.get(DEFAULT_CALIBRATION) or (self.calibrations[0] if only else None)
         if wanted not in named:
             there = f"it has {', '.join(named)}" if named else "it has none"
             raise ValueError(f"{wanted!r} is no calibration of {self.name}: {there}")

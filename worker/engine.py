@@ -48,6 +48,7 @@ class Engine:
     device: torch.device
     sampler: Sampler | None = None
     calibrations: tuple[Calibration, ...] = ()
+    calibrations_left_out: tuple[str, ...] = ()
 
     @classmethod
     def start(cls, name: str, checkpoint: str, device: str) -> Self:
@@ -60,8 +61,8 @@ class Engine:
         found = find_device(device)
         card = load_card(checkpoint)
         flow = load(checkpoint, found)
-        calibrations = tuple(find_calibrations(checkpoint, card.digest, flow.config))
-        return cls(name, flow, card, card.digest, found, calibrations=calibrations)
+        served, left_out = find_calibrations(checkpoint, card.digest, flow.config)
+        return cls(name, flow, card, card.digest, found, calibrations=served, calibrations_left_out=left_out)
 
     def warmed_up(self, threads: int) -> Self:
         """With a sampler that is compiled and calibrated and shares a batch among `threads` of a CPU."""
@@ -91,6 +92,7 @@ class Engine:
             data_licence=card.data_licence,
             metrics=card.metrics,
             calibrations=tuple(calibration_facts(each) for each in self.calibrations),
+            calibrations_left_out=self.calibrations_left_out,
             patch_grid=(config.image_size // config.patch_size,) * 2,
             measured_by=card.measured_by,
             command=card.command,

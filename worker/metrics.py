@@ -34,6 +34,9 @@ class WorkerMetrics:
         self.p_value = Histogram(
             "tarflow_score_p_value", "p-values of scored images", ("model",), buckets=P_VALUES, registry=registry
         )
+        self.calibrations_left_out = Gauge(
+            "tarflow_calibrations_left_out", "Calibrations that cannot be used", ("model",), registry=registry
+        )
         self.model_info = Gauge(
             "tarflow_model_info", "The loaded model", ("model", "digest", "device", "dtype"), registry=registry
         )

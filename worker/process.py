@@ -55,6 +55,7 @@ def run_worker(settings: WorkerSettings) -> int:
     with _probed(settings, health, metrics):
         engine = _load(settings)
         metrics.model_info.labels(engine.name, engine.digest, str(engine.device), "float32").set(1)
+        metrics.calibrations_left_out.labels(engine.name).set(len(engine.calibrations_left_out))
         try:
             health.canary = canary = Canary.hatch(engine.flow, engine.sampler)
         except CanaryFailed as error:

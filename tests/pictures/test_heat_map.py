@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pictures.fitting import Shape
-from pictures.heat_map import BAR_WIDTH, COLD, HOT, LEAST_SIDE, MARGIN, Heat, heat_map
+from pictures.heat_map import BAR_WIDTH, BLACK, LEAST_SIDE, MARGIN, Heat, heat_map
 from tests.pictures.seen import cell, redness, rgb, shown_side
 
 GREY = Shape(28, 1)
@@ -49,8 +49,17 @@ def test_less_than_nothing_is_blue() -> None:
     assert redness(cell(image, 0, 2)) == redness(cell(image, 1, 2)) < 0 < redness(cell(image, 3, 2))
 
 
-def test_no_heat_leaves_the_picture_as_it_is() -> None:
-    assert cell(drawn(GREY, Heat([0.0] * 4, (2, 2), 6.0), level=77), 0, 2) == (77, 77, 77)
+@pytest.mark.parametrize(("level", "shown"), [(0, BLACK), (255, 255 - BLACK)])
+def test_no_heat_leaves_the_picture_in_grey(level: int, shown: int) -> None:
+    assert cell(drawn(GREY, Heat([0.0] * 4, (2, 2), 6.0), level=level), 0, 2) == (shown,) * 3
+
+
+@pytest.mark.parametrize("row", [0.1, 0.25, 0.9])
+def test_the_bar_has_the_colours_that_lie_on_black(row: float) -> None:
+    value = 6.0 * (1 - 2 * row)
+    image = drawn(GREY, Heat([value] * 4, (2, 2), 6.0), level=0)
+    on_bar = rgb(image, 2 * shown_side(image) + 3 * MARGIN + BAR_WIDTH // 2, MARGIN + round(row * shown_side(image)))
+    assert max(map(abs, map(int.__sub__, on_bar, cell(image, 0, 2)))) <= 4
 
 
 def test_the_picture_stands_beside_in_its_own_colours() -> None:
@@ -64,8 +73,9 @@ def test_the_bar_goes_from_hot_to_cold() -> None:
     column = 2 * side + 3 * MARGIN + BAR_WIDTH // 2
     # The outermost rows are its frame.
     top, middle, bottom = (rgb(image, column, MARGIN + row) for row in (1, side // 2, side - 2))
-    assert [max(map(abs, map(int.__sub__, *each))) <= 3 for each in ((top, HOT), (bottom, COLD))] == [True, True]
-    assert min(middle) > 250
+    assert top[0] > 2 * max(top[1:])
+    assert bottom[2] > 1.5 * max(bottom[:2])
+    assert max(middle) - min(middle) <= 2
 
 
 @pytest.mark.parametrize("limit", [6.0, 0.0123, 12345.6, 1e15])

@@ -79,9 +79,17 @@ def test_what_was_done_to_an_image_is_warned_of(live_api: httpx.Client, worker: 
     content = encoded(noise((30, 20)), "PNG")
     answer = worker.work_while(Kind.SCORE, lambda: live_api.post("/score", content=content, headers=PNG_TYPE))
     assert answer.json()["results"][0]["warnings"] == [
-        "resized from 30 x 20: likelihoods change with it",
-        "converted from RGB: likelihoods change with it",
+        "resized from 30 x 20: likelihoods and verdicts change with it",
+        "converted from RGB: likelihoods and verdicts change with it",
     ]
+
+
+@pytest.mark.parametrize("lossy", ["JPEG", "WEBP"])
+def test_a_format_that_may_change_pixels_is_warned_of(lossy: str, live_api: httpx.Client, worker: StandIn) -> None:
+    content, headers = encoded(plain("L", (28, 28), 7), lossy), {"Content-Type": f"image/{lossy.lower()}"}
+    answer = worker.work_while(Kind.SCORE, lambda: live_api.post("/score", content=content, headers=headers))
+    (result,) = answer.json()["results"]
+    assert f"{lossy} may have changed pixels: likelihoods and verdicts change with it" in result["warnings"]
 
 
 def test_a_calibration_that_is_gone_meanwhile_is_still_named(
@@ -120,10 +128,10 @@ def test_patches_are_listed_where_they_are_asked_for(score: Score, query: str, p
         ("calibration=" + "a" * 65, "calibration", "at most 64"),
         ("prior=1,1", "prior", "goes with class=all alone"),
         ("class=3&prior=1,1", "prior", "goes with class=all alone"),
-        ("class=all&prior=1,1", "prior", "takes 10 finite weights of at least 0, one above 0, got 2"),
+        ("class=all&prior=1,1", "prior", "takes 10 finite weights of at least 0, one above 0, got '1,1'"),
         ("class=all&prior=", "prior", "numbers separated by commas"),
         ("class=all&prior=a,b", "prior", "numbers separated by commas"),
-        ("class=all&prior=" + ",".join(["0"] * 10), "prior", "one above 0"),
+        ("class=all&prior=" + ",".join(["0"] * 10), "prior", "one above 0, got '0,0,0"),
         ("class=all&prior=-1" + ",1" * 9, "prior", "at least 0"),
         ("class=all&prior=nan" + ",1" * 9, "prior", "finite"),
         ("class=all&prior=1,nan" + ",1" * 8, "prior", "finite"),

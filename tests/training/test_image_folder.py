@@ -9,8 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from training.image_folder import DataError, read_image_folder
-from training.trainer import report_unreadable
+from training.image_folder import DataError, read_image_folder, report_unreadable
 
 FolderMaker = Callable[..., Path]
 FORMATS = ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "TGA", "AVIF"]

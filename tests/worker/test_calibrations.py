@@ -97,3 +97,24 @@ def test_a_calibration_judges_from_disk_as_when_it_was_made(checkpoint: Path) ->
     (kept,) = [each for each in judged.calibrations if each.name == "default"]
     for view, reference in made.references.items():
         assert torch.equal(kept.references[view].scores, reference.scores)
+
+
+@pytest.mark.parametrize(
+    ("there", "left_out", "judges"),
+    [
+        (("default", "other"), (), "default"),
+        (("other",), (), "other"),
+        (("a", "b"), (), None),
+        (("other",), ("default",), None),
+        (("default",), ("other",), "default"),
+        ((), ("default",), None),
+    ],
+)
+def test_unasked_the_default_judges_or_the_only_one_but_none_in_place_of_another(
+    there: tuple[str, ...], left_out: tuple[str, ...], judges: str | None, engine: Engine
+) -> None:
+    (facts,) = calibrated(engine).facts().calibrations
+    served = tuple(facts.model_copy(update={"name": name}) for name in there)
+    told = engine.facts().model_copy(update={"calibrations": served, "calibrations_left_out": left_out})
+    found = told.calibration(None)
+    assert (found.name if found else None) == judges
