@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -77,24 +78,31 @@ Visit = Callable[..., Visitor]
 
 
 @pytest.fixture(scope="session")
-def browser() -> "Iterator[Browser]":
-    """Chromium without a window."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
+def chromium() -> str:
+    """Where Chromium is; what is asked of it is skipped where it, or playwright, is not there."""
+    if find_spec("playwright") is None:
         _do_without("playwright is not installed: pip install tarflow-service[browser]")
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         _do_without("there is no Chromium: apt-get install chromium")
+    return path
+
+
+# Not of the session: while playwright runs, no other test of its process could run an event loop.
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> "Iterator[Browser]":
+    """Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as driver:
         # Its sandbox is not for root, who runs the tests of continuous integration.
-        yield driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
 
 
 @pytest.fixture(scope="session")
-def bundled(browser: "Browser", launcher: Launcher) -> Iterator[Site]:
+def bundled(chromium: str, launcher: Launcher) -> Iterator[Site]:
     """`tarflow serve` with the bundled checkpoint for pictures."""
-    assert browser.is_connected()
+    assert chromium
     if not (BUNDLED / "mnist-28").is_dir():
         pytest.skip("the bundled checkpoint mnist-28 is absent here")
     with launcher.serving("--models", "mnist-28") as site:
