@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service.errors import InvalidInput
+from service.errors import BodyTooLarge, InvalidInput
 from worker.contract import MAX_LATENT
 
 SAFETENSORS = "application/octet-stream"
@@ -20,6 +20,15 @@ TENSOR = "latents"
 MAX_HEADER_BYTES = 100_000
 LENGTH_BYTES = 8
 FLOAT_BYTES = 4
+# Of a number in JSON, with its comma and what people put around it.
+NUMBER_BYTES = 40
+
+
+def check_length(body: bytes, shape: tuple[int, int]) -> None:
+    """Raise BodyTooLarge where a body is longer than any file of latents of this shape: it would be parsed whole."""
+    most = MAX_HEADER_BYTES + NUMBER_BYTES * math.prod(shape)
+    if len(body) > most:
+        raise BodyTooLarge(f"body: latents of shape {list(shape)} take at most {most} bytes, it has {len(body)}")
 
 
 @dataclass(frozen=True)

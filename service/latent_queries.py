@@ -4,6 +4,7 @@ Owns their query parameters and how they become requests. Knows nothing of Redis
 """
 
 import hashlib
+import math
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -80,6 +81,11 @@ class DecodeQuery(ClassQuery):
         )
 
 
+# The largest picture of a request is a sheet of this many in a row, with a margin around each.
+SHEET_COLUMNS = math.ceil(math.sqrt(MAX_IMAGES))
+SHEET_MARGIN = 2
+
+
 class InterpolateQuery(ClassQuery):
     """Parameters of `POST /interpolate`."""
 
@@ -97,6 +103,13 @@ def verification(facts: ModelFacts, claim: Claim) -> VerifyRequest:
     Raises:
         InvalidInput: It claims a class or a step that the model does not have.
     """
+    largest = (facts.image_size + SHEET_MARGIN) * SHEET_COLUMNS + SHEET_MARGIN
+    if max(claim.width, claim.height) > largest:
+        raise InvalidInput.of(
+            "body",
+            "body",
+            f"has {claim.width} x {claim.height} pixels; no picture of {facts.name} is wider than {largest}",
+        )
     if claim.request.class_index >= facts.num_classes:
         raise InvalidInput.of(
             "body", "body", f"claims class {claim.request.class_index}; {facts.name} has no such class"

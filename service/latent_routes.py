@@ -24,7 +24,7 @@ from service.documentation import (
 from service.errors import InvalidInput, UnsupportedType
 from service.house import House
 from service.latent_answers import latent_types
-from service.latent_files import SAFETENSORS, Latents
+from service.latent_files import SAFETENSORS, Latents, check_length
 from service.latent_queries import ClassQuery, DecodeQuery, InterpolateQuery, NoQuery, verification
 from service.routes import Headers, TheHouse, run_work, said_once
 from service.score_body import read_uploads
@@ -64,6 +64,7 @@ async def decode(
     if media_type not in readers:
         raise UnsupportedType(f"Content-Type: {media_type[:100]!r} is not read; send {SAFETENSORS} or {JSON}")
     body, facts = await request.body(), await _facts(house, query.model)
+    check_length(body, facts.latent_shape)
     latents = await to_thread.run_sync(readers[media_type], body, facts.latent_shape, limiter=house.decoding)
     return await run_work(request, house, query.decoding(facts, latents), wish, latents.content)
 
