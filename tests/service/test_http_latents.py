@@ -61,11 +61,11 @@ def queued(answer: httpx.Response, redis: Redis) -> Request:
     return REQUESTS.validate_python(job.args[0])
 
 
-def claiming(grey: int = 0, **claim: Any) -> bytes:
+def claiming(grey: int = 0, side: int = 28, **claim: Any) -> bytes:
     """A PNG of one grey that says of itself what a picture of ours does, with changes."""
     text = PngInfo()
     text.add_itxt("tarflow", json.dumps(CLAIM | claim))
-    return encoded(plain("L", (28, 28), grey), "PNG", pnginfo=text)
+    return encoded(plain("L", (side, side), grey), "PNG", pnginfo=text)
 
 
 def test_an_image_is_answered_with_its_latents_and_their_round_trip(ask: Ask) -> None:
@@ -187,6 +187,13 @@ def test_what_claims_nothing_that_could_be_recomputed_is_refused(
 ) -> None:
     refused = api.post("/verify", content=content, headers=PNG_TYPE)
     assert reason in fields_of(refused)["body body"]
+
+
+def test_a_picture_may_be_as_large_as_the_sheet_of_sixteen_and_no_larger(ask: Ask, api: httpx.Client) -> None:
+    sheet = 4 * (28 + 2) + 2
+    assert ask("/verify", content=claiming(side=sheet), headers=PNG_TYPE).status_code == 200
+    refused = api.post("/verify", content=claiming(side=sheet + 1), headers=PNG_TYPE)
+    assert f"no picture of digits is wider than {sheet}" in problem_of(refused, 422)["detail"]
 
 
 def test_a_picture_of_a_model_that_is_not_offered_is_not_found(api: httpx.Client) -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from service.errors import InvalidInput
-from service.latent_files import Latents
+from service.errors import BodyTooLarge, InvalidInput
+from service.latent_files import MAX_HEADER_BYTES, NUMBER_BYTES, Latents, check_length
 from worker.contract import MAX_LATENT
 
 SHAPE = (3, 2)
@@ -93,3 +93,10 @@ def test_a_value_that_is_none_is_named_by_its_place(value: float) -> None:
 def as_json(values: torch.Tensor) -> bytes:
     """These latents, NaN and all, as Python writes them."""
     return json.dumps({"latents": values.tolist()}).encode()
+
+
+def test_a_body_may_be_as_long_as_latents_can_be_written_and_no_longer() -> None:
+    longest = MAX_HEADER_BYTES + NUMBER_BYTES * 6
+    check_length(bytes(longest), SHAPE)
+    with pytest.raises(BodyTooLarge, match=f"at most {longest} bytes, it has {longest + 1}"):
+        check_length(bytes(longest + 1), SHAPE)
