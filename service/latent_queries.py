@@ -17,6 +17,7 @@ from worker.contract import (
     MAX_GUIDANCE,
     MAX_IMAGES,
     MIN_TEMPERATURE,
+    SHEET_MARGIN,
     DecodeRequest,
     EncodeRequest,
     InterpolateRequest,
@@ -81,11 +82,6 @@ class DecodeQuery(ClassQuery):
         )
 
 
-# The largest picture of a request is a sheet of this many in a row, with a margin around each.
-SHEET_COLUMNS = math.ceil(math.sqrt(MAX_IMAGES))
-SHEET_MARGIN = 2
-
-
 class InterpolateQuery(ClassQuery):
     """Parameters of `POST /interpolate`."""
 
@@ -103,7 +99,8 @@ def verification(facts: ModelFacts, claim: Claim) -> VerifyRequest:
     Raises:
         InvalidInput: It claims a class or a step that the model does not have.
     """
-    largest = (facts.image_size + SHEET_MARGIN) * SHEET_COLUMNS + SHEET_MARGIN
+    columns = math.ceil(math.sqrt(MAX_IMAGES))
+    largest = (facts.image_size + SHEET_MARGIN) * columns + SHEET_MARGIN
     if max(claim.width, claim.height) > largest:
         raise InvalidInput.of(
             "body",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.pixels import contact_sheet
 from pictures.origin import REQUEST_CHUNK
-from worker.contract import GenerateRequest, ModelFacts
+from worker.contract import SHEET_MARGIN, GenerateRequest, ModelFacts
 
 SOFTWARE = "tarflow-service"
 
@@ -34,7 +34,7 @@ def encode_sheet(pixels: Tensor, words: Mapping[str, object]) -> dict[str, bytes
     """PNGs of uint8 pixels (n, C, H, W) that say the same of themselves, the `sheet` of several in one row."""
     files = {str(index): _png(each, words) for index, each in enumerate(pixels)}
     if len(pixels) > 1:
-        files["sheet"] = _png(contact_sheet(pixels, columns=len(pixels)), words)
+        files["sheet"] = _png(contact_sheet(pixels, len(pixels), SHEET_MARGIN), words)
     return files
 
 
@@ -53,7 +53,8 @@ def _png(pixels: Tensor, words: Mapping[str, object]) -> bytes:
 
 def laid_out(pixels: Tensor) -> Tensor:
     """The picture itself, (C, H, W), or a sheet of several, in a square."""
-    return pixels[0] if len(pixels) == 1 else contact_sheet(pixels, columns=math.ceil(math.sqrt(len(pixels))))
+    columns = math.ceil(math.sqrt(len(pixels)))
+    return pixels[0] if len(pixels) == 1 else contact_sheet(pixels, columns, SHEET_MARGIN)
 
 
 def _file(pixels: Tensor, text: PngInfo) -> bytes:

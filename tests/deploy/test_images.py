@@ -27,7 +27,7 @@ API_FILES = [
     *(REPOSITORY / "service").rglob("*.py"),
     *(REPOSITORY / "pictures").rglob("*.py"),
     *(REPOSITORY / "telemetry").rglob("*.py"),
-    REPOSITORY / "worker" / "contract.py",
+    *(REPOSITORY / "worker" / "contract").rglob("*.py"),
 ]
 
 each_dockerfile = pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.stem)

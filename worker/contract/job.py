@@ -1,0 +1,47 @@
+"""What a job is: its kind, where it is in its life, what is told of it, why it failed.
+
+Owns those words. Knows nothing of what a job asks for.
+"""
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a worker does; each kind has its own queue."""
+
+    GENERATE = "generate"
+    SCORE = "score"
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job will never change again."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class JobEvent(StrEnum):
+    """What is told of a job: its state, how far it is, its picture so far, its end."""
+
+    STATUS = "status"
+    PROGRESS = "progress"
+    PREVIEW = "preview"
+    DONE = "done"
+
+
+class FailureReason(StrEnum):
+    """Why a job failed, as far as a client may know."""
+
+    NON_FINITE = "non_finite"
+    MODEL_CHANGED = "model_changed"
+    TIMEOUT = "timeout"
+    ABANDONED = "abandoned"
+    INTERNAL = "internal"
