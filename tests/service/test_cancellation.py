@@ -229,7 +229,11 @@ def test_leaving_a_job_that_has_ended_changes_nothing(status: JobStatus, queue: 
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [(JobStatus.FINISHED, Cancelled.ENDED), (JobStatus.FAILED, Cancelled.ENDED), (JobStatus.CANCELED, Cancelled.CANCELLED)],
+    [
+        (JobStatus.FINISHED, Cancelled.ENDED),
+        (JobStatus.FAILED, Cancelled.ENDED),
+        (JobStatus.CANCELED, Cancelled.CANCELLED),
+    ],
 )
 def test_a_job_that_has_ended_has_ended_for_all_who_waited_for_it(
     status: JobStatus, outcome: Cancelled, queue: Blocking, redis: Redis
