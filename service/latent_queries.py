@@ -7,7 +7,7 @@ import hashlib
 import math
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from service.claims import Claim
 from service.errors import InvalidInput
@@ -25,12 +25,6 @@ from worker.contract import (
     ScoreInput,
     VerifyRequest,
 )
-
-
-class NoQuery(BaseModel):
-    """`POST /verify` has no parameters: the picture says it all."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ClassQuery(Query):

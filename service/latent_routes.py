@@ -25,8 +25,9 @@ from service.errors import InvalidInput, UnsupportedType
 from service.house import House
 from service.latent_answers import latent_types
 from service.latent_files import SAFETENSORS, Latents, check_length
-from service.latent_queries import ClassQuery, DecodeQuery, InterpolateQuery, NoQuery, verification
-from service.routes import Headers, TheHouse, run_work, said_once
+from service.latent_queries import ClassQuery, DecodeQuery, InterpolateQuery, verification
+from service.parameters import BARE, said_once
+from service.routes import Headers, TheHouse, run_work
 from service.score_body import read_uploads
 from service.uploads import Fitted, Upload, fit_upload
 from worker.contract import (
@@ -82,8 +83,8 @@ async def interpolate(
     return await run_work(request, house, work, wish, start.pixels + end.pixels)
 
 
-@router.post("/verify", responses=VERIFY_RESPONSES, openapi_extra=PNG_BODY)
-async def verify(request: Request, _query: Annotated[NoQuery, Query()], house: TheHouse, headers: Headers) -> Response:
+@router.post("/verify", responses=VERIFY_RESPONSES, openapi_extra=PNG_BODY, dependencies=BARE)
+async def verify(request: Request, house: TheHouse, headers: Headers) -> Response:
     """Whether a PNG of ours is what it says: recomputed from its own words, and compared pixel by pixel."""
     wish = headers.wish(house, latent_types(VerifyRequest))
     (upload,) = await _uploads(request, house, 1)
