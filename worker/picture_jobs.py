@@ -59,7 +59,7 @@ class PictureJob:
         if isinstance(request, EncodeRequest):
             return self._encoded(engine, made)
         if isinstance(request, VerifyRequest):
-            return self._verified(request, made), {}
+            return self._verified(engine, request, made), {}
         painted = GenerateResult(seeds=(), width=width, height=height, stabilised=made.stabilised)
         return painted, encode_sheet(made.pixels, _words(request, facts))
 
@@ -69,19 +69,21 @@ class PictureJob:
         result = EncodeResult(max_abs_error=largest, rms_error=rms, changed_values=changed)
         return result, {"latents": self.painting.noise[0].numpy().astype("<f4").tobytes()}
 
-    def _verified(self, request: VerifyRequest, made: Pictures) -> VerifyResult:
+    def _verified(self, engine: Engine, request: VerifyRequest, made: Pictures) -> VerifyResult:
         recomputed = laid_out(made.pixels)
         channels, height, width = recomputed.shape
-        if (request.channels, request.height, request.width) != (channels, height, width):
-            return VerifyResult(width=width, height=height, max_difference=None, differing_values=None)
-        (claimed,) = _pixels(self.content, (1, channels, height, width))
-        difference = (claimed.int() - recomputed.int()).abs()
-        return VerifyResult(
+        found = VerifyResult(
+            class_name=engine.facts().class_name(request.claim.class_index),
             width=width,
             height=height,
-            max_difference=int(difference.max()),
-            differing_values=int((difference > 0).sum()),
+            channels=channels,
         )
+        if (request.channels, request.height, request.width) != (channels, height, width):
+            return found
+        (claimed,) = _pixels(self.content, (1, channels, height, width))
+        difference = (claimed.int() - recomputed.int()).abs()
+        differences = {"max_difference": int(difference.max()), "differing_values": int((difference > 0).sum())}
+        return found.model_copy(update=differences)
 
 
 def _painting(engine: Engine, request: PictureRequest, content: bytes) -> Painting:

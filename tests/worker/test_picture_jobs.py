@@ -58,7 +58,8 @@ def verify(engine: Engine, claim: GenerateRequest, pixels: Tensor) -> tuple[Veri
     """A request to verify pixels (C, H, W), and the pixels."""
     channels, height, width = pixels.shape
     size: dict[str, Any] = {"channels": channels, "height": height, "width": width}
-    return VerifyRequest(model="tiny", model_digest=engine.digest, claim=claim, sha256="0", **size), content(pixels)
+    words: dict[str, Any] = {"model": "tiny", "model_digest": engine.digest, "claim": claim, "class_name": "dog"}
+    return VerifyRequest(**words, sha256="0", **size), content(pixels)
 
 
 def content(pixels: Tensor) -> bytes:
@@ -169,11 +170,18 @@ def test_a_picture_that_was_changed_is_not_what_it_claims(engine: Engine) -> Non
     assert (result.max_difference, result.differing_values) == (128, 1)
 
 
+def test_the_class_of_a_claim_is_told_as_the_model_calls_it(engine: Engine) -> None:
+    requests = [generate_request(engine, class_index=index) for index in (-1, 2)]
+    pixels = [each.pixels[0] for each in made(engine, *requests)]
+    found = finished(engine, *(verify(engine, *each) for each in zip(requests, pixels, strict=True)))
+    assert [result.class_name for result, _, _ in found] == [None, "owl"]
+
+
 def test_a_picture_of_another_size_is_not_compared(engine: Engine) -> None:
     ((result, _, _),) = finished(
         engine, verify(engine, generate_request(engine), torch.zeros(1, 9, 8, dtype=torch.uint8))
     )
-    assert result == VerifyResult(width=8, height=8, max_difference=None, differing_values=None)
+    assert result == VerifyResult(class_name="dog", width=8, height=8, channels=1)
 
 
 def test_what_is_gone_fails_alone(engine: Engine) -> None:

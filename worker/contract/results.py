@@ -42,16 +42,20 @@ class VerifyResult(Frozen):
     """What came of recomputing a picture.
 
     Attributes:
-        width: Of the recomputed picture, in pixels.
-        height: Of the recomputed picture, in pixels.
-        max_difference: Largest difference of a value, of 255; None where the sizes or colours differ.
+        class_name: How the model calls the class that was claimed; None for no class.
+        width: Of the recomputed picture, in pixels; None where there is none: it is not finite.
+        height: Likewise.
+        channels: Likewise; 1 grey, 3 RGB.
+        max_difference: Largest difference of a value, of 255; None where the sizes or colours differ, or there is none.
         differing_values: Values that differ; None likewise.
     """
 
-    width: int
-    height: int
-    max_difference: int | None
-    differing_values: int | None
+    class_name: str | None
+    width: int | None = None
+    height: int | None = None
+    channels: int | None = None
+    max_difference: int | None = None
+    differing_values: int | None = None
 
 
 class ClassScore(Frozen):
