@@ -19,13 +19,17 @@ from tests.service.stand_in import FACTS, StandIn, latents, picture, sheet
 from worker.contract import (
     DecodeRequest,
     EncodeRequest,
+    EncodeResult,
+    Frozen,
     InterpolateRequest,
     Kind,
     Request,
     ScoreInput,
     VerifyRequest,
+    VerifyResult,
     input_key,
 )
+from worker.errors import Overflow
 
 Ask = Callable[..., httpx.Response]
 PNG_TYPE, JSON_TYPE = {"Content-Type": "image/png"}, {"Content-Type": "application/json"}
@@ -59,6 +63,14 @@ def queued(answer: httpx.Response, redis: Redis) -> Request:
     """The request that a worker got."""
     job = Job.fetch(answer.headers["X-Job-Id"], connection=redis, serializer="json")
     return REQUESTS.validate_python(job.args[0])
+
+
+class Lost(StandIn):
+    """A worker whose pictures all overflow."""
+
+    def _there_and_back(self, job: Job, request: Any) -> Frozen:
+        found = super()._there_and_back(job, request)
+        return EncodeResult() if isinstance(found, EncodeResult) else VerifyResult(class_name="seven")
 
 
 def claiming(grey: int = 0, side: int = 28, **claim: Any) -> bytes:
@@ -165,6 +177,35 @@ def test_what_lies_between_two_images_is_a_strip_or_its_pictures(ask: Ask, redis
     assert [b64decode(each["png_base64"]) for each in body["images"]] == [picture(index) for index in range(5)]
 
 
+FAR = "overflows float32 under digits, class 3: {} too far from what the model knows"
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "words"),
+    [
+        ("/encode", "image", f"the way to its latents and back {FAR.format('it is')}"),
+        ("/decode", "latents", f"the way to their picture {FAR.format('they are')}"),
+        ("/interpolate", "image[1]", f"the way to its latents and back {FAR.format('it is')}"),
+    ],
+)
+def test_what_overflows_is_refused_by_its_field_now_and_later(
+    path: str, field: str, words: str, api: httpx.Client, stand_in: StandIn
+) -> None:
+    failing = StandIn(stand_in.connection, failure=Overflow(field))
+    answer = failing.work_while(Kind.GENERATE, lambda: api.post(f"{path}?class=3", **BODIES[path]))
+    job = f"/jobs/{answer.headers['X-Job-Id']}"
+    later = api.get(f"{job}/result")
+    assert fields_of(answer) == fields_of(later) == {f"body {field}": words}
+    assert (api.get(job).json()["state"], api.get(job).json()["failure"]) == ("failed", f"{field}: {words}")
+
+
+def test_an_image_that_does_not_come_back_has_latents_and_no_round_trip(api: httpx.Client, stand_in: StandIn) -> None:
+    lost = Lost(stand_in.connection)
+    body = lost.work_while(Kind.GENERATE, lambda: api.post("/encode", **BODIES["/encode"])).json()
+    assert body["round_trip"] == {"max_abs_error": None, "rms_error": None, "changed_values": None}
+    assert body["latents"] == [[0.0] * 16] * 49
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_another_number_of_images_than_two_has_nothing_between(count: int, api: httpx.Client) -> None:
     files = [("image", ("a.png", GREY, "image/png"))] * count
@@ -210,6 +251,14 @@ def test_a_picture_that_claims_other_weights_is_not_verified_whatever_its_pixels
 def test_a_picture_that_contradicts_itself_is_not_verified(claim: dict[str, Any], reason: str, ask: Ask) -> None:
     body = ask("/verify", content=claiming(**claim), headers=PNG_TYPE).json()
     assert (body["verified"], body["reason"], body["max_difference"]) == (False, reason, 0)
+
+
+def test_a_picture_whose_request_gives_none_is_not_verified(api: httpx.Client, stand_in: StandIn) -> None:
+    content = claiming(guidance=20.0)
+    lost = Lost(stand_in.connection)
+    body = lost.work_while(Kind.GENERATE, lambda: api.post("/verify", content=content, headers=PNG_TYPE)).json()
+    assert (body["verified"], body["max_difference"]) == (False, None)
+    assert body["reason"] == "its request gives no picture: it overflows float32 at guidance 20"
 
 
 def test_a_picture_without_a_class_has_no_name_for_it(ask: Ask) -> None:

@@ -24,7 +24,7 @@ from worker.engine import Engine, Pictures
 from worker.errors import JobError
 from worker.images import laid_out
 from worker.painting import Painting
-from worker.picture_jobs import PictureJob
+from worker.picture_jobs import PictureJob, paint_all
 from worker.way_back import arc
 
 IMAGE = ScoreInput(sha256="0")
@@ -32,12 +32,12 @@ IMAGE = ScoreInput(sha256="0")
 
 def finished(engine: Engine, *work: tuple[PictureRequest, bytes | None]) -> list[tuple[Any, Any, Pictures]]:
     """Results, files and pictures of requests and their bytes, done in one batch."""
-    jobs = [PictureJob.of(engine, *each) for each in work]
-    pictures = engine.paint([job.painting for job in jobs])
     done = []
-    for job, each in zip(jobs, pictures, strict=True):
-        assert isinstance(each, Pictures)
-        done.append((*job.answer(engine, each), each))
+    for each in paint_all(engine, [PictureJob.of(*each) for each in work]):
+        answer = each.answer(engine)
+        assert isinstance(each.made, Pictures)
+        assert not isinstance(answer, JobError)
+        done.append((*answer, each.made))
     return done
 
 
@@ -186,4 +186,4 @@ def test_a_picture_of_another_size_is_not_compared(engine: Engine) -> None:
 
 def test_what_is_gone_fails_alone(engine: Engine) -> None:
     with pytest.raises(JobError, match="is gone"):
-        PictureJob.of(engine, encode(engine), None)
+        PictureJob.of(encode(engine), None)

@@ -27,15 +27,17 @@ class GenerateResult(Frozen):
 class EncodeResult(Frozen):
     """How well an image comes back from its latents, which lie under `pictures_key`, field `latents`.
 
+    None throughout where it does not come back at all: far from what a flow knows, its inverse can overflow.
+
     Attributes:
         max_abs_error: Largest distance of a value from the image, both in [-1, 1].
         rms_error: The root of the mean square of the distances.
         changed_values: Values that are another of 256 levels.
     """
 
-    max_abs_error: float
-    rms_error: float
-    changed_values: int
+    max_abs_error: float | None = None
+    rms_error: float | None = None
+    changed_values: int | None = None
 
 
 class VerifyResult(Frozen):
