@@ -16,11 +16,11 @@ HOUSE: Mapping[FailureReason, str] = {
     FailureReason.ABANDONED: "its workers died, as often as it was tried",
     FailureReason.INTERNAL: "the worker met an internal error",
 }
-# What overflows, by the field that the request must change, without its place in a list; `{}` is what under.
+# What overflows, by the field that the request must change, without its place in a list; `{}` is the model and class.
 OVERFLOWS = {
     "image": "the way to its latents and back overflows float32 under {}: it is too far from what the model knows",
     "latents": "the way to their picture overflows float32 under {}: they are too far from what the model knows",
-    "guidance": "it overflows float32 under {}, and without it nothing does; try a lower one",
+    "guidance": "float32 overflows at this guidance under {}, and at 0 does not; try a lower one",
 }
 QUERIES = ("guidance",)
 

@@ -129,7 +129,7 @@ def test_a_job_that_fails_for_its_guidance_names_it_and_is_no_fault_of_ours(
 ) -> None:
     failing = StandIn(stand_in.connection, failure=Overflow("guidance", SECRET))
     answer = failing.work_while(Kind.GENERATE, lambda: api.post(f"/generate{query}"))
-    words = f"it overflows float32 under {under}, and without it nothing does; try a lower one"
+    words = f"float32 overflows at this guidance under {under}, and at 0 does not; try a lower one"
     assert fields_of(answer) == {"query guidance": words}
     assert SECRET not in answer.text
 
