@@ -19,11 +19,11 @@ from service.uploads import Upload, decoded
 from worker.contract import NO_CLASS, GenerateRequest
 
 MODES = {"L": 1, "RGB": 3}
-LONGEST_NAME, LONGEST_REASON = 1000, 300
+LONGEST_NAME, LONGEST_WORD, LONGEST_REASON = 1000, 60, 300
 # What is wrong with a word, by pydantic's names.
 WORDS = {
     "missing": "is missing",
-    "extra_forbidden": "is unknown",
+    "string_unicode": "must be text",
     "string_pattern_mismatch": "must be 64 hexadecimal digits",
 }
 
@@ -70,6 +70,9 @@ class _Words(GenerateRequest):
         return GenerateRequest(**self.model_dump(exclude={"class_name"}))
 
 
+NAMES = frozenset(field.alias or name for name, field in _Words.model_fields.items())
+
+
 class _SaidTwice(ValueError):
     """A name has two values; the message is the name."""
 
@@ -98,13 +101,16 @@ def _words(field: str, image: Image.Image) -> _Words:
     try:
         told: Any = json.loads(text, object_pairs_hook=_said_once)
     except _SaidTwice as error:
-        raise InvalidInput.of(field, "body", f"{chunk} that says {str(error)[:LONGEST_REASON]!r} twice") from error
+        raise InvalidInput.of(field, "body", f"{chunk} that says {str(error)[:LONGEST_WORD]!r} twice") from error
     except (ValueError, RecursionError) as error:
         raise InvalidInput.of(field, "body", f"{chunk} that is no JSON") from error
     if not isinstance(told, dict):
         raise InvalidInput.of(field, "body", f"{chunk} that is no object")
     if "seed" not in told:
         raise InvalidInput.of(field, "body", "was made from latents or images, which it does not hold; only seeds do")
+    for name in told:
+        if name not in NAMES:
+            raise InvalidInput.of(field, "body", f"claims what no request could: {name[:LONGEST_WORD]!r} is unknown")
     try:
         return _Words.model_validate(told)
     except ValidationError as error:

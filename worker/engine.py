@@ -233,5 +233,5 @@ def _broken(painting: Painting, finite: Tensor, tame: Tensor) -> JobError:
     rows = torch.nonzero(~finite).flatten()
     words = f"{len(rows)} of {len(finite)} pictures are not finite at guidance {painting.guidance:g}"
     if bool(tame[rows].all()):
-        return Overflow("guidance", f"{words}, and all are without")
+        return Overflow("guidance", f"{words}, and at 0 all are")
     return NonFiniteSample(words, tuple(rows.tolist()))
