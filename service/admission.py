@@ -20,12 +20,14 @@ from worker.contract import (
     IMAGES_FIELD,
     QUEUES_KEY,
     TRACE_FIELD,
+    input_key,
     job_key,
 )
 
-# KEYS: job, queue, set of queues, key of the same request, idempotency key, held results, their bytes.
+# KEYS: job, queue, set of queues, key of the same request, idempotency key, held results, their bytes, its input.
 # ARGV: job id, images, most images queued, most bytes held, seconds kept, request's digest, 1 if there is an
-#       idempotency key, prefix of jobs, field of images, field of cancellation, prefix of waiters, fields of the job...
+#       idempotency key, prefix of jobs, field of images, field of cancellation, prefix of waiters, its input or none,
+#       fields of the job...
 ADMIT = """
 local function wanted(id)
   local status = redis.call('HGET', ARGV[8] .. id, 'status')
@@ -60,7 +62,8 @@ for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
   queued = queued + tonumber(redis.call('HGET', ARGV[8] .. id, ARGV[9]) or 1)
 end
 if queued + tonumber(ARGV[2]) > tonumber(ARGV[3]) then return {'full', tostring(queued)} end
-redis.call('HSET', KEYS[1], ARGV[9], ARGV[2], unpack(ARGV, 12))
+if ARGV[12] ~= '' then redis.call('SET', KEYS[8], ARGV[12], 'EX', ARGV[5]) end
+redis.call('HSET', KEYS[1], ARGV[9], ARGV[2], unpack(ARGV, 13))
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('SADD', KEYS[3], KEYS[2])
 redis.call('RPUSH', KEYS[2], ARGV[1])
@@ -77,6 +80,25 @@ class Verdict(StrEnum):
     CONFLICT = "conflict"
     FULL = "full"
     HELD = "held"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A job that asks to be let in.
+
+    Attributes:
+        job_id: Its own.
+        fields: Of its hash, names and values in turn.
+        images: How many it is about.
+        digest: Of its request: equal ones are one job.
+        content: The bytes that it is about, where there are any; kept only if it is let in.
+    """
+
+    job_id: str
+    fields: Sequence[str | bytes]
+    images: int
+    digest: str
+    content: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -107,35 +129,29 @@ class Admission:
     def _script(self) -> AsyncScript:
         return self.connection.register_script(ADMIT)
 
-    async def admit(
-        self,
-        queue: str,
-        job_id: str,
-        fields: Sequence[str | bytes],
-        images: int,
-        digest: str,
-        idempotency_key: str | None,
-    ) -> Admitted:
-        """Put a job, whose hash has these `fields`, into the list `queue`.
+    async def admit(self, queue: str, candidate: Candidate, idempotency_key: str | None) -> Admitted:
+        """Put a job into the list `queue`.
 
-        Unless the same request is there already, is on its way, or there is no room.
+        Unless the same request is there already, is on its way, or there is no room; then nothing of it is written.
         A job that was cancelled is no answer: the same request is queued anew. So is one that failed, but not
         under the idempotency key that it failed under. Whoever is let in is counted as one who wants the job, once
         for all tries under one key, until `Cancellation.leave`.
         """
         keys = [
-            job_key(job_id),
+            job_key(candidate.job_id),
             queue,
             QUEUES_KEY,
-            f"tarflow:same:{digest}",
+            f"tarflow:same:{candidate.digest}",
             f"tarflow:idempotency:{idempotency_key or ''}",
             HELD_KEY,
             HELD_BYTES_KEY,
+            input_key(candidate.job_id),
         ]
         limits = self.limits
-        known = (job_id, images, limits.max_queued, limits.max_held_bytes, limits.result_ttl_s, digest)
-        more = (int(idempotency_key is not None), job_key(""), IMAGES_FIELD, CANCEL_FIELD, WAITERS_PREFIX)
-        args = [*known, *more, *fields, *_trace()]
+        bounds = (limits.max_queued, limits.max_held_bytes, limits.result_ttl_s)
+        names = (job_key(""), IMAGES_FIELD, CANCEL_FIELD, WAITERS_PREFIX)
+        known = (candidate.job_id, candidate.images, *bounds, candidate.digest, int(idempotency_key is not None))
+        args = [*known, *names, candidate.content or b"", *candidate.fields, *_trace()]
         verdict, about = await self._script(keys=keys, args=args)
         return Admitted(Verdict(verdict.decode()), about.decode())
 

@@ -12,7 +12,8 @@ from fastapi.responses import JSONResponse, Response
 
 from service.class_fields import class_fields
 from service.content_negotiation import JSON, PNG, Preference
-from service.errors import JobCancelled, JobFailed, ResultNotReady, UnknownJob
+from service.errors import JobCancelled, ResultNotReady, UnknownJob
+from service.failures import failure_error, failure_in_words
 from service.house import House
 from service.job_record import JobView
 from service.latent_answers import latent_answer, latent_types
@@ -20,7 +21,6 @@ from service.latent_files import SAFETENSORS
 from service.score_answer import score_answer
 from worker.contract import (
     MAX_IMAGES,
-    FailureReason,
     GenerateRequest,
     JobState,
     Request,
@@ -33,14 +33,6 @@ FILES = {
     PNG: ("sheet", "0"),
     SAFETENSORS: ("latents",),
     JSON: ("latents", *(str(index) for index in range(MAX_IMAGES))),
-}
-
-FAILURES = {
-    FailureReason.NON_FINITE: "the picture was not finite at this guidance; try a lower one",
-    FailureReason.MODEL_CHANGED: "the model was replaced meanwhile; ask again",
-    FailureReason.TIMEOUT: "the job ran into its time limit",
-    FailureReason.ABANDONED: "its workers died, as often as it was tried",
-    FailureReason.INTERNAL: "the worker met an internal error",
 }
 
 
@@ -68,7 +60,7 @@ async def job_body(house: House, view: JobView) -> dict[str, Any]:
         "progress": view.progress,
         "eta_s": eta_s,
         **{name: None if stamp is None else stamp.isoformat() for name, stamp in stamps.items()},
-        "failure": FAILURES[view.failure] if view.failure else None,
+        "failure": failure_in_words(view.failure, view.request) if view.failure else None,
         "request": view.request.model_dump(mode="json"),
     }
 
@@ -92,12 +84,13 @@ async def result_of(house: House, view: JobView, media_type: str) -> Response:
 
     Raises:
         ResultNotReady, JobCancelled, JobFailed: It has none.
+        InvalidInput: It has none, for what its request asks.
         UnknownJob: It has none any more.
     """
     if view.state is JobState.CANCELLED:
         raise JobCancelled(f"job {view.job_id} was cancelled")
     if view.state is JobState.FAILED:
-        raise JobFailed(f"job {view.job_id}: {FAILURES[view.failure or FailureReason.INTERNAL]}")
+        raise failure_error(view)
     if view.state is not JobState.SUCCEEDED:
         body = await job_body(house, view)
         raise ResultNotReady(f"job {view.job_id} is {view.state}", retry_after_s=body["eta_s"])

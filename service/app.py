@@ -71,6 +71,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app.include_router(page_routes.router)
     problems.install(app)
     _wrap(app, house)
+    # Every route that is refused or counted is looked up there: made now, no request waits for it.
+    app.openapi()
     return app
 
 

@@ -23,8 +23,10 @@ from worker.contract import (
 # KEYS: job, its queue, the stream of news, waiters, the job's events, its pixels.
 # ARGV: job id, field, now, seconds kept, length and TTL of the news, TTL of the events of an ended job.
 LEAVE = """
-if redis.call('EXISTS', KEYS[4]) == 1 and redis.call('DECR', KEYS[4]) > 0 then return 'awaited' end
 local status = redis.call('HGET', KEYS[1], 'status')
+if status == 'canceled' or status == 'stopped' then return 'cancelled' end
+if status ~= 'queued' and status ~= 'started' then return 'ended' end
+if redis.call('EXISTS', KEYS[4]) == 1 and redis.call('DECR', KEYS[4]) > 0 then return 'awaited' end
 if status == 'queued' then
   redis.call('LREM', KEYS[2], 1, ARGV[1])
   redis.call('HSET', KEYS[1], 'status', 'canceled', 'ended_at', ARGV[3])
@@ -36,12 +38,8 @@ if status == 'queued' then
   redis.call('EXPIRE', KEYS[3], ARGV[6])
   return 'cancelled'
 end
-if status == 'started' then
-  redis.call('HSET', KEYS[1], ARGV[2], 1)
-  return 'requested'
-end
-if status == 'canceled' or status == 'stopped' then return 'cancelled' end
-return 'ended'
+redis.call('HSET', KEYS[1], ARGV[2], 1)
+return 'requested'
 """
 WAITERS_PREFIX = "tarflow:waiters:"
 

@@ -4,30 +4,43 @@ Owns the reading of its text chunk and its pixels. Knows nothing of whether the 
 """
 
 import hashlib
-import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from PIL import Image
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, ValidationError, WrapValidator
+from pydantic_core import ErrorDetails
 
-from pictures.fitting import UnfitImage, decode
-from pictures.origin import REQUEST_CHUNK
+from pictures.origin import REQUEST_CHUNK, request_chunks
 from service.errors import InvalidInput
-from service.uploads import Upload
+from service.uploads import Upload, decoded
 from worker.contract import NO_CLASS, GenerateRequest
 
 MODES = {"L": 1, "RGB": 3}
-# What the chunk says for people alone.
-ASIDE = ("class", "class_name")
+LONGEST_NAME, LONGEST_WORD, LONGEST_REASON = 1000, 60, 300
+# What is wrong with a word, by pydantic's names.
+WORDS = {
+    "missing": "is missing",
+    "string_unicode": "must be text",
+    "string_pattern_mismatch": "must be 64 hexadecimal digits",
+}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The request that a picture says it came from, and its pixels (C, H, W)."""
+    """What a picture says it came from, and its pixels (C, H, W).
 
+    Attributes:
+        field: Names the picture in an error.
+        request: What it was made by.
+        class_name: How it calls the class of that; None for no class.
+    """
+
+    field: str
     request: GenerateRequest
+    class_name: str | None
     pixels: bytes
     width: int
     height: int
@@ -39,6 +52,31 @@ class Claim:
         return hashlib.sha256(self.pixels).hexdigest()
 
 
+def _or_none(told: object, check: Callable[[object], int]) -> int:
+    return NO_CLASS if told is None else check(told)
+
+
+class _Words(GenerateRequest):
+    """A text chunk as `worker.images` writes it, every word of the type that it is written as."""
+
+    model_config = ConfigDict(strict=True)
+
+    model_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    class_index: Annotated[int, Field(alias="class", ge=0), WrapValidator(_or_none)]
+    class_name: Annotated[str | None, Field(max_length=LONGEST_NAME)]
+
+    def request(self) -> GenerateRequest:
+        """Without what is said for people."""
+        return GenerateRequest(**self.model_dump(exclude={"class_name"}))
+
+
+NAMES = frozenset(field.alias or name for name, field in _Words.model_fields.items())
+
+
+class _SaidTwice(ValueError):
+    """A name has two values; the message is the name."""
+
+
 def read_claim(upload: Upload, max_pixels: int) -> Claim:
     """The claim of an uploaded PNG.
 
@@ -46,34 +84,48 @@ def read_claim(upload: Upload, max_pixels: int) -> Claim:
         InvalidInput: It is no PNG that can be read, has more than `max_pixels` pixels, or claims nothing
             that could be recomputed.
     """
-    try:
-        image = decode(io.BytesIO(upload.content), max_pixels, ("PNG",))
-    except UnfitImage as error:
-        raise InvalidInput.of(upload.field, "body", f"is no PNG that can be read: {error}"[:300]) from error
+    image = decoded(upload, max_pixels, ("PNG",))
     if image.mode not in MODES:
         raise InvalidInput.of(upload.field, "body", f"has colours {image.mode}; pictures of ours are grey or RGB")
-    pixels = b"".join(band.tobytes() for band in image.split())
-    return Claim(_request(upload.field, image), pixels, *image.size, MODES[image.mode])
+    if request_chunks(upload.content) > 1:
+        raise InvalidInput.of(upload.field, "body", f"has more than one text chunk {REQUEST_CHUNK!r}")
+    words, pixels = _words(upload.field, image), b"".join(band.tobytes() for band in image.split())
+    return Claim(upload.field, words.request(), words.class_name, pixels, *image.size, MODES[image.mode])
 
 
-def _request(field: str, image: Image.Image) -> GenerateRequest:
-    words = image.info.get(REQUEST_CHUNK)
-    if not isinstance(words, str):
+def _words(field: str, image: Image.Image) -> _Words:
+    text = image.info.get(REQUEST_CHUNK)
+    if not isinstance(text, str):
         raise InvalidInput.of(field, "body", f"has no text chunk {REQUEST_CHUNK!r}: it says nothing of how it was made")
+    chunk = f"has a text chunk {REQUEST_CHUNK!r}"
     try:
-        told: Any = json.loads(words)
+        told: Any = json.loads(text, object_pairs_hook=_said_once)
+    except _SaidTwice as error:
+        raise InvalidInput.of(field, "body", f"{chunk} that says {str(error)[:LONGEST_WORD]!r} twice") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidInput.of(field, "body", f"has a text chunk {REQUEST_CHUNK!r} that is no JSON") from error
+        raise InvalidInput.of(field, "body", f"{chunk} that is no JSON") from error
     if not isinstance(told, dict):
-        raise InvalidInput.of(field, "body", f"has a text chunk {REQUEST_CHUNK!r} that is no object")
+        raise InvalidInput.of(field, "body", f"{chunk} that is no object")
     if "seed" not in told:
         raise InvalidInput.of(field, "body", "was made from latents or images, which it does not hold; only seeds do")
-    class_index = told.get("class")
+    for name in told:
+        if name not in NAMES:
+            raise InvalidInput.of(field, "body", f"claims what no request could: {name[:LONGEST_WORD]!r} is unknown")
     try:
-        return GenerateRequest(
-            **{name: value for name, value in told.items() if name not in ASIDE},
-            class_index=NO_CLASS if class_index is None else class_index,
-        )
-    except (ValidationError, TypeError) as error:
-        reason = error.errors(include_input=False)[0]["loc"] if isinstance(error, ValidationError) else error
-        raise InvalidInput.of(field, "body", f"claims what no request could: {reason}"[:300]) from error
+        return _Words.model_validate(told)
+    except ValidationError as error:
+        reason = _reason(error.errors(include_input=False, include_url=False)[0])
+        raise InvalidInput.of(field, "body", f"claims what no request could: {reason}"[:LONGEST_REASON]) from error
+
+
+def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _SaidTwice(name)
+        found[name] = value
+    return found
+
+
+def _reason(found: ErrorDetails) -> str:
+    return f"{'.'.join(str(part) for part in found['loc'])}: {WORDS.get(found['type'], found['msg'])}"

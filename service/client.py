@@ -90,7 +90,10 @@ class Client:
         return results
 
     def encode(self, image: bytes, class_name: str | None = None, **query: Any) -> dict[str, Any]:
-        """An image file's `latents`, and its `round_trip`; `query` as `POST /encode`. Raises as `generate`."""
+        """An image file's `latents`, and its `round_trip`; `query` as `POST /encode`. Raises as `generate`.
+
+        The numbers of the round trip are None where the latents do not lead back: far from what the model knows.
+        """
         accepted = self._post("/encode", _query(class_name, query), [("image", ("image", image))])
         return self.wait(accepted["job_id"])
 
@@ -108,7 +111,10 @@ class Client:
         return [base64.b64decode(each["png_base64"]) for each in self.wait(accepted["job_id"])["images"]]
 
     def verify(self, png: bytes) -> dict[str, Any]:
-        """Whether a PNG of ours is what it says: `verified`, and the `reason` where not. Raises as `generate`."""
+        """Whether a PNG of ours is what it says: `verified`, and the `reason` where not; raises as `generate`.
+
+        `same_weights` says whether the weights that it names are those that it was recomputed with.
+        """
         return self.wait(self._post("/verify", {}, [("image", ("image", png))])["job_id"])
 
     def submit(self, class_name: str | None = None, **query: Any) -> str:

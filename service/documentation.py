@@ -74,24 +74,25 @@ ENCODE_RESPONSES = {
 }
 SHEET_RESPONSES: dict[int | str, dict[str, Any]] = {**PICTURE, **UPLOADED}
 VERIFY_RESPONSES = {200: {"description": "The verdict", "content": OBJECT}, **UPLOADED}
-JOB_RESPONSES = {200: {"description": "The job", "content": OBJECT}, **_problems(404, 503)}
+JOB_RESPONSES = {200: {"description": "The job", "content": OBJECT}, **_problems(404, 422, 503)}
 CANCEL_RESPONSES = {
     200: {"description": "The job, cancelled", "content": OBJECT},
     202: {"description": "The job, to be cancelled within a flow block", "content": OBJECT},
-    **_problems(404, 409, 503),
+    **_problems(404, 409, 422, 503),
 }
-EVENTS_RESPONSES = _problems(400, 404, 503)
+EVENTS_RESPONSES = _problems(400, 404, 422, 503)
 RESULT_RESPONSES = {
     200: {"description": "As the POST", "content": {"image/png": BINARY, SAFETENSORS: BINARY, **OBJECT}},
     **NOT_MODIFIED,
-    **_problems(400, 404, 406, 409, 500, 503),
+    **_problems(400, 404, 406, 409, 422, 500, 503),
 }
 MODEL_RESPONSES = {
     200: {"description": "The model", "content": {"application/json": {"schema": _model_schema()}}},
-    **_problems(404, 503),
+    **_problems(404, 422, 503),
 }
-METRICS_RESPONSES = _problems(404)
-READY_RESPONSES = {200: {"description": "As it is", "content": OBJECT}, **_problems(503)}
+LIVE_RESPONSES = _problems(422)
+METRICS_RESPONSES = _problems(404, 422)
+READY_RESPONSES = {200: {"description": "As it is", "content": OBJECT}, **_problems(422, 503)}
 
 
 def _form(fewest: int, most: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from redis import asyncio as aioredis
 from redis.commands.core import AsyncScript
 
-from service.admission import Admission, Verdict
+from service.admission import Admission, Candidate, Verdict
 from service.cancellation import Cancellation, Cancelled
 from service.errors import KeyReused, QueueFull, UnknownJob
 from service.job_record import JobView, images_of, kind_of, new_job_fields, returned
@@ -29,7 +29,6 @@ from worker.contract import (
     ScoreResult,
     VerifyResult,
     canonical_digest,
-    input_key,
     job_key,
     pace_key,
     pictures_key,
@@ -86,25 +85,19 @@ class JobQueue:
         Raises:
             QueueFull: There is no room.
             KeyReused: The idempotency key belongs to another request.
-            RedisAway: It could not be queued; nothing is left behind that does not expire.
+            RedisAway: It could not be queued.
+
+        Who is refused leaves nothing behind.
         """
-        kind, images, ttl_s = kind_of(request), images_of(request), self.admission.limits.result_ttl_s
+        kind, ttl_s = kind_of(request), self.admission.limits.result_ttl_s
         fields = new_job_fields(job_id, request, self.job_timeout_s, ttl_s)
         if previews:
             fields += [PREVIEW_FIELD, "1"]
+        candidate = Candidate(job_id, fields, images_of(request), canonical_digest(request), pixels)
         with redis_needed():
-            if pixels is not None:
-                await self.connection.set(input_key(job_id), pixels, ex=ttl_s)
             admitted = await self.admission.admit(
-                queue_key(queue_name(kind, request.model)),
-                job_id,
-                fields,
-                images,
-                canonical_digest(request),
-                idempotency_key,
+                queue_key(queue_name(kind, request.model)), candidate, idempotency_key
             )
-            if pixels is not None and admitted.verdict is not Verdict.QUEUED:
-                await self.connection.delete(input_key(job_id))
         if admitted.verdict is Verdict.CONFLICT:
             raise KeyReused("Idempotency-Key: it was used for another request; use a new one")
         if admitted.verdict is Verdict.HELD:

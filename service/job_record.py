@@ -21,6 +21,7 @@ from rq.utils import now
 from worker.contract import (
     MAX_RETRIES,
     PROGRESS_FIELD,
+    Failure,
     FailureReason,
     GenerateRequest,
     InterpolateRequest,
@@ -72,7 +73,7 @@ class JobView:
     position: int | None = None
     images_ahead: int | None = None
     progress: float = 0.0
-    failure: FailureReason | None = None
+    failure: Failure | None = None
     pictures: tuple[bytes, ...] = ()
 
     @classmethod
@@ -146,9 +147,9 @@ def _moment(written: bytes | None) -> datetime | None:
     return datetime.fromisoformat(written.decode()) if written else None
 
 
-def _failure(meta: bytes | None) -> FailureReason:
+def _failure(meta: bytes | None) -> Failure:
     told = json.loads(meta) if meta else {}
-    return FailureReason(told.get("failure_reason", FailureReason.INTERNAL))
+    return Failure(reason=told.get("failure_reason", FailureReason.INTERNAL), field=told.get("failure_field"))
 
 
 def _progress(state: JobState, noted: bytes | None) -> float:

@@ -4,7 +4,7 @@ Owns their bodies. Knows nothing of routes or of headers.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi.responses import JSONResponse, Response
@@ -16,6 +16,7 @@ from service.house import House
 from service.job_record import JobView
 from service.latent_files import SAFETENSORS, Latents
 from worker.contract import (
+    NO_CLASS,
     DecodeRequest,
     EncodeRequest,
     InterpolateRequest,
@@ -24,6 +25,7 @@ from worker.contract import (
     VerifyResult,
 )
 
+LONGEST_NAME = 100  # of a class, in a reason
 LatentRequest = EncodeRequest | DecodeRequest | InterpolateRequest | VerifyRequest
 TYPES: Mapping[type[LatentRequest], tuple[str, ...]] = {
     EncodeRequest: (JSON, SAFETENSORS),
@@ -97,30 +99,48 @@ async def _painted(
 
 
 def _verified(job_id: str, request: VerifyRequest, found: VerifyResult) -> dict[str, Any]:
-    reason = _reason(request, found)
+    reasons = list(_reasons(request, found))
     return {
         "job_id": job_id,
         "model": request.model,
-        "verified": reason is None,
-        "reason": reason,
+        "verified": not reasons,
+        "reason": "; ".join(reasons) or None,
+        "same_weights": _has_same_weights(request),
         "max_difference": found.max_difference,
         "differing_values": found.differing_values,
         "model_digest": request.model_digest,
-        "claim": request.claim.model_dump(mode="json"),
+        "claim": request.claim.model_dump(mode="json") | {"class_name": request.class_name},
     }
 
 
-def _reason(request: VerifyRequest, found: VerifyResult) -> str | None:
-    """Why a picture is not what it claims; None where it is."""
-    if found.max_difference == 0:
-        return None
-    same = request.claim.model_digest == request.model_digest
-    other = "" if same else f"it was made with other weights ({request.claim.model_digest[:12]}…); "
-    if found.max_difference is None:
-        return (
-            f"{other}it has {request.width} x {request.height} pixels, its request gives {found.width} x {found.height}"
+def _reasons(request: VerifyRequest, found: VerifyResult) -> Iterator[str]:
+    """Why a picture is not what it claims; none where it is."""
+    if not _has_same_weights(request):
+        yield f"it says that it was made with other weights ({request.claim.model_digest[:12]}…) than are here"
+    if request.class_name != found.class_name:
+        yield (
+            f"it calls its class {_quoted(request.class_name)}, "
+            f"and class {request.claim.class_index} of {request.model} is {_quoted(found.class_name)}"
+            if request.claim.class_index != NO_CLASS
+            else f"it calls its class {_quoted(request.class_name)}, and has none"
         )
-    differ = f"{found.differing_values} of its values differ, by up to {found.max_difference} of 255"
-    return (
-        f"{other}{differ}" if found.max_difference > 1 or not same else f"{differ}: another kind of device may round so"
-    )
+    if found.width is None or found.height is None:
+        yield f"its request gives no picture: it overflows float32 at guidance {request.claim.guidance:g}"
+    elif found.max_difference is None:
+        ours = _size(found.width, found.height, found.channels)
+        yield f"it has {_size(request.width, request.height, request.channels)}, its request gives {ours}"
+    elif found.max_difference > 0:
+        hint = ": another kind of device may round so" if found.max_difference == 1 else ""
+        yield f"{found.differing_values} of its values differ, by up to {found.max_difference} of 255{hint}"
+
+
+def _has_same_weights(request: VerifyRequest) -> bool:
+    return request.claim.model_digest == request.model_digest
+
+
+def _size(width: int, height: int, channels: int | None) -> str:
+    return f"{width} x {height} pixels {'in grey' if channels == 1 else 'in RGB'}"
+
+
+def _quoted(name: str | None) -> str:
+    return "nothing" if name is None else repr(name[:LONGEST_NAME])

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from service.errors import BodyTooLarge, InvalidInput
 from worker.contract import MAX_LATENT
@@ -20,6 +21,14 @@ TENSOR = "latents"
 MAX_HEADER_BYTES = 100_000
 LENGTH_BYTES = 8
 FLOAT_BYTES = 4
+# What an error repeats of a body, at most.
+LONGEST_LIST, LONGEST_NAME, LONGEST_VALUE = 5, 40, 60
+# What is wrong with JSON, by pydantic's names.
+WORDS = {
+    "float_type": "must be a number",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+}
 # Of a number in JSON, with its comma and what people put around it.
 NUMBER_BYTES = 40
 
@@ -48,15 +57,20 @@ class Latents:
         header = _header(body)
         metadata = header.pop("__metadata__", None)
         if list(header) != [TENSOR]:
-            raise _wrong(f"the file must hold one tensor named {TENSOR!r}, it holds {str(list(header))[:200]}")
-        entry, begin = header[TENSOR], LENGTH_BYTES + int.from_bytes(body[:LENGTH_BYTES], "little")
-        if not isinstance(entry, dict) or entry.get("dtype") != "F32" or entry.get("shape") != list(shape):
-            raise _wrong(f"must be F32 of shape {list(shape)}, are {str(entry)[:200]}")
+            raise _wrong("body", f"must hold one tensor, {TENSOR!r}, and holds {_names(header)}")
+        entry, data = header[TENSOR], body[LENGTH_BYTES + int.from_bytes(body[:LENGTH_BYTES], "little") :]
+        if not isinstance(entry, dict):
+            raise _wrong(TENSOR, "is no object in the header")
+        if entry.get("dtype") != "F32" or entry.get("shape") != list(shape):
+            found = f"{_told(entry.get('dtype'))} of shape {_told(entry.get('shape'))}"
+            raise _wrong(TENSOR, f'must be "F32" of shape {list(shape)}, is {found}')
         size = FLOAT_BYTES * math.prod(shape)
-        if entry.get("data_offsets") != [0, size] or len(body) != begin + size:
-            raise _wrong(f"must be {size} bytes of data, are {len(body) - begin}")
+        if entry.get("data_offsets") != [0, size]:
+            raise _wrong(TENSOR, f"must have the data_offsets {[0, size]}, has {_told(entry.get('data_offsets'))}")
+        if len(data) != size:
+            raise _wrong(TENSOR, f"must have {size} bytes of data, has {len(data)}")
         digest = metadata.get("model_digest") if isinstance(metadata, dict) else None
-        return cls(_checked(body[begin:]), digest if isinstance(digest, str) else None)
+        return cls(_checked(data, shape), digest if isinstance(digest, str) else None)
 
     @classmethod
     def from_json(cls, body: bytes, shape: tuple[int, int]) -> "Latents":
@@ -68,15 +82,14 @@ class Latents:
         try:
             given = _Body.model_validate_json(body)
         except ValidationError as error:
-            found = error.errors(include_input=False, include_url=False)[0]
-            raise _wrong(f"{'.'.join(str(part) for part in found['loc'])}: {found['msg']}"[:300]) from error
+            raise _refusal(error.errors(include_input=False, include_url=False)[0]) from error
         rows, columns = shape
         lengths = {len(row) for row in given.latents}
         if len(given.latents) != rows or lengths != {columns}:
-            raise _wrong(
-                f"must have shape {list(shape)}, are {len(given.latents)} lists of {sorted(lengths)[:5]} numbers"
-            )
-        return cls(_checked(_little(array("f", [value for row in given.latents for value in row]))), given.model_digest)
+            found = " or ".join(str(each) for each in sorted(lengths)[:LONGEST_LIST]) or "0"
+            raise _wrong(TENSOR, f"must have shape {list(shape)}, has {len(given.latents)} lists of {found} numbers")
+        content = _little(array("f", [value for row in given.latents for value in row]))
+        return cls(_checked(content, shape), given.model_digest)
 
     def to_json(self, shape: tuple[int, int]) -> list[list[float]]:
         """As T lists of D numbers, each the float32 to the last bit."""
@@ -96,32 +109,45 @@ class Latents:
 class _Body(BaseModel):
     """What may be said of latents; what else `POST /encode` answers is passed over."""
 
-    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+    # Strict: text and truth are no numbers.
+    model_config = ConfigDict(extra="ignore", strict=True, protected_namespaces=())
 
     latents: list[list[float]]
     model_digest: str | None = None
 
 
+def _refusal(found: ErrorDetails) -> InvalidInput:
+    """What is wrong with a body of JSON, by the first thing that is."""
+    if found["type"] == "json_invalid":
+        return _wrong("body", "is no JSON that can be read")
+    if not found["loc"]:
+        return _wrong("body", f"must be an object with the list {TENSOR!r}")
+    name, *places = found["loc"]
+    field = f"{name}{''.join(f'[{place}]' for place in places)}"
+    return _wrong(field, "is missing" if found["type"] == "missing" else WORDS.get(found["type"], found["msg"]))
+
+
 def _header(body: bytes) -> dict[str, object]:
     length = int.from_bytes(body[:LENGTH_BYTES], "little")
     if len(body) < LENGTH_BYTES or not 0 < length <= min(MAX_HEADER_BYTES, len(body) - LENGTH_BYTES):
-        raise _wrong("the body is no safetensors file")
+        raise _wrong("body", "is no safetensors file")
     try:
         header = json.loads(body[LENGTH_BYTES : LENGTH_BYTES + length])
     except (ValueError, RecursionError) as error:
-        raise _wrong("the body is no safetensors file: its header is no JSON") from error
+        raise _wrong("body", "is no safetensors file: its header is no JSON") from error
     if not isinstance(header, dict):
-        raise _wrong("the body is no safetensors file: its header is no object")
+        raise _wrong("body", "is no safetensors file: its header is no object")
     return header
 
 
-def _checked(content: bytes) -> bytes:
-    values = array("f", content)
+def _checked(content: bytes, shape: tuple[int, int]) -> bytes:
+    values, columns = array("f", content), shape[1]
     if sys.byteorder == "big":
         values.byteswap()
     for index, value in enumerate(values):
         if not abs(value) <= MAX_LATENT:  # NaN is not, either.
-            raise _wrong(f"value {index} is {value}, must be finite and at most {MAX_LATENT:g} in size")
+            place = f"{TENSOR}[{index // columns}][{index % columns}]"
+            raise _wrong(place, f"must be finite and at most {MAX_LATENT:.0f} in size, is {value}")
     return content
 
 
@@ -131,5 +157,16 @@ def _little(values: "array[float]") -> bytes:
     return values.tobytes()
 
 
-def _wrong(message: str) -> InvalidInput:
-    return InvalidInput.of(TENSOR, "body", message)
+def _names(header: dict[str, object]) -> str:
+    shown = ", ".join(repr(name[:LONGEST_NAME]) for name in list(header)[:LONGEST_LIST])
+    more = len(header) - LONGEST_LIST
+    return f"{shown} and {more} more" if more > 0 else shown or "none"
+
+
+def _told(value: object) -> str:
+    """A part of a header as it was written, as far as it is worth repeating."""
+    return "nothing" if value is None else json.dumps(value)[:LONGEST_VALUE]
+
+
+def _wrong(field: str, message: str) -> InvalidInput:
+    return InvalidInput.of(field, "body", message)

@@ -7,7 +7,7 @@ import hashlib
 import math
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from service.claims import Claim
 from service.errors import InvalidInput
@@ -25,12 +25,6 @@ from worker.contract import (
     ScoreInput,
     VerifyRequest,
 )
-
-
-class NoQuery(BaseModel):
-    """`POST /verify` has no parameters: the picture says it all."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ClassQuery(Query):
@@ -103,20 +97,21 @@ def verification(facts: ModelFacts, claim: Claim) -> VerifyRequest:
     largest = (facts.image_size + SHEET_MARGIN) * columns + SHEET_MARGIN
     if max(claim.width, claim.height) > largest:
         raise InvalidInput.of(
-            "body",
+            claim.field,
             "body",
             f"has {claim.width} x {claim.height} pixels; no picture of {facts.name} is wider than {largest}",
         )
     if claim.request.class_index >= facts.num_classes:
         raise InvalidInput.of(
-            "body", "body", f"claims class {claim.request.class_index}; {facts.name} has no such class"
+            claim.field, "body", f"claims class {claim.request.class_index}; {facts.name} has no such class"
         )
     if claim.request.denoise and facts.noise_type != "gaussian":
-        raise InvalidInput.of("body", "body", f"claims to be denoised; {facts.name} has no such step")
+        raise InvalidInput.of(claim.field, "body", f"claims to be denoised; {facts.name} has no such step")
     return VerifyRequest(
         model=facts.name,
         model_digest=facts.digest,
         claim=claim.request,
+        class_name=claim.class_name,
         sha256=claim.sha256,
         width=claim.width,
         height=claim.height,

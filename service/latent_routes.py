@@ -21,13 +21,14 @@ from service.documentation import (
     SHEET_RESPONSES,
     VERIFY_RESPONSES,
 )
-from service.errors import InvalidInput, UnsupportedType
+from service.errors import UnsupportedType
 from service.house import House
 from service.latent_answers import latent_types
 from service.latent_files import SAFETENSORS, Latents, check_length
-from service.latent_queries import ClassQuery, DecodeQuery, InterpolateQuery, NoQuery, verification
-from service.routes import Headers, TheHouse, run_work, said_once
-from service.score_body import read_uploads
+from service.latent_queries import ClassQuery, DecodeQuery, InterpolateQuery, verification
+from service.parameters import BARE, said_once
+from service.routes import Headers, TheHouse, run_work
+from service.score_body import Wanted, read_uploads
 from service.uploads import Fitted, Upload, fit_upload
 from worker.contract import (
     DecodeRequest,
@@ -38,6 +39,9 @@ from worker.contract import (
     VerifyRequest,
 )
 
+# Several bodies in one need a form; a picture that claims something is a PNG.
+ONE, TWO, ONE_PNG = Wanted(), Wanted(fewest=2, most=2, media_types=()), Wanted(media_types=("image/png",))
+
 router = APIRouter(tags=["there and back"], dependencies=[Depends(said_once)])
 
 
@@ -47,7 +51,7 @@ async def encode(
 ) -> Response:
     """An image's latents, (T, D): JSON, or a safetensors file; and how well the image comes back from them."""
     wish = headers.wish(house, latent_types(EncodeRequest))
-    (upload,) = await _uploads(request, house, 1)
+    (upload,) = await read_uploads(request, house.settings.max_upload_bytes, ONE)
     facts = await _facts(house, query.model)
     (fitted,) = await _fitted(house, [upload], facts)
     return await run_work(request, house, query.encoding(facts, fitted.facts), wish, fitted.pixels)
@@ -75,18 +79,18 @@ async def interpolate(
 ) -> Response:
     """Pictures from one image to another, evenly spaced on the sphere of their latents, both ends among them."""
     wish = headers.wish(house, latent_types(InterpolateRequest))
-    uploads = await _uploads(request, house, 2)
+    uploads = await read_uploads(request, house.settings.max_upload_bytes, TWO)
     facts = await _facts(house, query.model)
     start, end = await _fitted(house, uploads, facts)
     work = query.between(facts, (start.facts, end.facts))
     return await run_work(request, house, work, wish, start.pixels + end.pixels)
 
 
-@router.post("/verify", responses=VERIFY_RESPONSES, openapi_extra=PNG_BODY)
-async def verify(request: Request, _query: Annotated[NoQuery, Query()], house: TheHouse, headers: Headers) -> Response:
+@router.post("/verify", responses=VERIFY_RESPONSES, openapi_extra=PNG_BODY, dependencies=BARE)
+async def verify(request: Request, house: TheHouse, headers: Headers) -> Response:
     """Whether a PNG of ours is what it says: recomputed from its own words, and compared pixel by pixel."""
     wish = headers.wish(house, latent_types(VerifyRequest))
-    (upload,) = await _uploads(request, house, 1)
+    (upload,) = await read_uploads(request, house.settings.max_upload_bytes, ONE_PNG)
     limit = house.settings.max_image_pixels
     claim = await to_thread.run_sync(read_claim, upload, limit, limiter=house.decoding)
     facts = await _facts(house, claim.request.model)
@@ -96,13 +100,6 @@ async def verify(request: Request, _query: Annotated[NoQuery, Query()], house: T
 async def _facts(house: House, name: str | None) -> ModelFacts:
     """Of the model, which can be worked for now: all of this takes its inverse."""
     return await house.models.ready(Kind.GENERATE, name or house.models.default)
-
-
-async def _uploads(request: Request, house: House, wanted: int) -> list[Upload]:
-    uploads = await read_uploads(request, house.settings.max_upload_bytes)
-    if len(uploads) != wanted:
-        raise InvalidInput.of("image", "body", f"takes {wanted} image{'s' * (wanted > 1)}, got {len(uploads)}")
-    return uploads
 
 
 async def _fitted(house: House, uploads: list[Upload], facts: ModelFacts) -> list[Fitted]:

@@ -10,20 +10,22 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.documentation import METRICS_RESPONSES, MODEL_RESPONSES, READY_RESPONSES
+from service.documentation import LIVE_RESPONSES, METRICS_RESPONSES, MODEL_RESPONSES, READY_RESPONSES
 from service.errors import NoWorker, UnknownRoute
 from service.house import House, house_of
 from service.models import RETRY_AFTER_S
+from service.parameters import BARE
 from service.standing import standings
 from worker.contract import Kind
 
-models_router = APIRouter(tags=["models"])
+models_router = APIRouter(tags=["models"], dependencies=BARE)
 # What `service.authentication` lets pass without a key.
-open_router = APIRouter()
+open_router = APIRouter(dependencies=BARE)
 
 TheHouse = Annotated[House, Depends(house_of)]
 
 
+@models_router.head("/models", include_in_schema=False)
 @models_router.get("/models", responses=READY_RESPONSES)
 async def models(house: TheHouse) -> JSONResponse:
     """Every model offered, the default first: what it is and who works for it."""
@@ -31,6 +33,7 @@ async def models(house: TheHouse) -> JSONResponse:
     return JSONResponse({"default": house.models.default, "models": offered})
 
 
+@models_router.head("/models/{name}", include_in_schema=False)
 @models_router.get("/models/{name}", responses=MODEL_RESPONSES)
 async def model(name: str, house: TheHouse) -> JSONResponse:
     """One model: size, classes, noise, defaults, digest, live workers, and its card.
@@ -41,6 +44,7 @@ async def model(name: str, house: TheHouse) -> JSONResponse:
     return JSONResponse(await _model(house, name))
 
 
+@models_router.head("/status", include_in_schema=False)
 @models_router.get("/status", responses=READY_RESPONSES)
 async def status(house: TheHouse) -> JSONResponse:
     """The service at a glance, for each model and kind of work: who works on what, how much waits, how fast it goes."""
@@ -48,12 +52,14 @@ async def status(house: TheHouse) -> JSONResponse:
     return JSONResponse({"default": house.models.default, "queues": [asdict(each) for each in readings]})
 
 
-@open_router.get("/livez", tags=["health"])
+@open_router.head("/livez", include_in_schema=False)
+@open_router.get("/livez", responses=LIVE_RESPONSES, tags=["health"])
 async def livez() -> JSONResponse:
     """The process lives; asks nobody else."""
     return JSONResponse({"status": "alive"})
 
 
+@open_router.head("/readyz", include_in_schema=False)
 @open_router.get("/readyz", responses=READY_RESPONSES, tags=["health"])
 async def readyz(house: TheHouse) -> JSONResponse:
     """Redis answers, and a worker of the default model lives."""
@@ -64,6 +70,7 @@ async def readyz(house: TheHouse) -> JSONResponse:
     return JSONResponse({"status": "ready", "model": name, "workers": workers})
 
 
+@open_router.head("/metrics", include_in_schema=False)
 @open_router.get("/metrics", responses=METRICS_RESPONSES, response_class=PlainTextResponse, tags=["health"])
 def metrics(house: TheHouse) -> Response:
     """Metrics for Prometheus."""

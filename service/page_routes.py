@@ -14,12 +14,13 @@ from service.house import House, house_of
 router = APIRouter(include_in_schema=False)
 
 TheHouse = Annotated[House, Depends(house_of)]
+READ = ["GET", "HEAD"]
 
 
-@router.get("/")
-@router.get("/static/{name}")
-@router.get("/docs")
-@router.get("/docs/{name}")
+@router.api_route("/", methods=READ)
+@router.api_route("/static/{name}", methods=READ)
+@router.api_route("/docs", methods=READ)
+@router.api_route("/docs/{name}", methods=READ)
 async def page_file(request: Request, house: TheHouse) -> Response:
     """A page, or a file that it needs."""
     file = house.files.get(request.url.path)

@@ -29,9 +29,11 @@ from service.errors import (
     problem,
     status_of,
 )
+from service.parameters import UNKNOWN
 
 LONGEST_VALUE = 60
 RETRY_AFTER_S = 2
+EVENTS = "text/event-stream"
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +86,17 @@ def _allowed(request: Request) -> set[str]:
     """The methods of every documented route of a path: Starlette names those of the first alone."""
     paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
     return {
-        method.upper()
+        name
         for template, methods in paths.items()
         if compile_path(template)[0].match(request.url.path)
-        for method in methods
+        for method, route in methods.items()
+        for name in ((method.upper(), "HEAD") if method == "get" and not _is_stream(route) else (method.upper(),))
     }
+
+
+def _is_stream(route: dict[str, Any]) -> bool:
+    """Whether a route answers with events, which have no HEAD: their GET does not end while their job runs."""
+    return EVENTS in route["responses"]["200"].get("content", {})
 
 
 @dataclass(frozen=True)
@@ -134,5 +142,5 @@ def _field_error(found: dict[str, Any]) -> FieldError:
     location, *path = (str(part) for part in found["loc"])
     field = ".".join(path) or location
     if found["type"] == "extra_forbidden":
-        return FieldError(field, location, "is unknown; /docs lists the parameters")
+        return FieldError(field, location, UNKNOWN)
     return FieldError(field, location, f"{found['msg']}, got {str(found['input'])[:LONGEST_VALUE]!r}")

@@ -27,10 +27,11 @@ from service.documentation import (
     SCORE_BODY,
     SCORE_RESPONSES,
 )
-from service.errors import InvalidInput, JobEnded
+from service.errors import JobEnded
 from service.events import EVENT_ID, first_event_id, job_events
 from service.house import House, house_of
 from service.job_queue import new_job_id
+from service.parameters import BARE, said_once
 from service.queries import GenerateQuery, ScoreQuery
 from service.score_body import read_uploads
 from service.uploads import Fitted, Upload, fit_upload
@@ -82,13 +83,6 @@ async def wish_headers(
 Headers = Annotated[WishHeaders, Depends(wish_headers)]
 
 
-async def said_once(request: Request) -> None:
-    """Raise InvalidInput where a parameter is given twice: one of them would be passed over."""
-    for name in request.query_params:
-        if len(request.query_params.getlist(name)) > 1:
-            raise InvalidInput.of(name[:100], "query", "is given more than once")
-
-
 @router.post("/generate", responses=GENERATE_RESPONSES, dependencies=[Depends(said_once)], tags=["work"])
 async def generate(
     request: Request, query: Annotated[GenerateQuery, Query()], house: TheHouse, headers: Headers
@@ -116,13 +110,15 @@ async def score(request: Request, query: Annotated[ScoreQuery, Query()], house: 
     return await run_work(request, house, work, wish, b"".join(each.pixels for each in fitted))
 
 
-@router.get("/jobs/{job_id}", responses=JOB_RESPONSES, tags=["jobs"])
+@router.head("/jobs/{job_id}", dependencies=BARE, include_in_schema=False)
+@router.get("/jobs/{job_id}", responses=JOB_RESPONSES, dependencies=BARE, tags=["jobs"])
 async def job(job_id: str, house: TheHouse) -> JSONResponse:
     """Where a job is: state, place in the queue, estimate, the request with all defaults filled in."""
     return JSONResponse(await job_body(house, await house.queue.view(job_id)))
 
 
-@router.get("/jobs/{job_id}/result", responses=RESULT_RESPONSES, tags=["jobs"])
+@router.head("/jobs/{job_id}/result", dependencies=BARE, include_in_schema=False)
+@router.get("/jobs/{job_id}/result", responses=RESULT_RESPONSES, dependencies=BARE, tags=["jobs"])
 async def result(
     job_id: str, house: TheHouse, accept: Accept = None, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
@@ -135,7 +131,7 @@ async def result(
     return response
 
 
-@router.delete("/jobs/{job_id}", responses=CANCEL_RESPONSES, tags=["jobs"])
+@router.delete("/jobs/{job_id}", responses=CANCEL_RESPONSES, dependencies=BARE, tags=["jobs"])
 async def cancel(job_id: str, house: TheHouse) -> JSONResponse:
     """End a job, a queued one at once, a running one after its flow block (202); what has ended stays (409).
 
@@ -160,7 +156,14 @@ async def replayed_after(
     return first_event_id(last_event_id)
 
 
-@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, responses=EVENTS_RESPONSES, tags=["jobs"])
+# Without HEAD: the answer to GET has not ended before its job has.
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses=EVENTS_RESPONSES,
+    dependencies=BARE,
+    tags=["jobs"],
+)
 async def events(
     job_id: Annotated[str, Depends(known_job)], house: TheHouse, after: Annotated[str, Depends(replayed_after)]
 ) -> AsyncIterator[ServerSentEvent]:

@@ -1,43 +1,61 @@
-"""The body of `POST /score` as uploads.
+"""A body of images as uploads.
 
 Owns which bodies are read: one image, or a form of files named `image`. Knows nothing of
 what an image is.
 """
+
+from dataclasses import dataclass
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from service.errors import BodyTooLarge, InvalidInput, UnsupportedType
-from service.uploads import MEDIA_TYPES, Upload
+from service.uploads import MEDIA_TYPES, Upload, in_words
 from worker.contract import MAX_FILES
 
 FORM = "multipart/form-data"
 FIELD = "image"
 
 
-async def read_uploads(request: Request, max_bytes: int) -> list[Upload]:
+@dataclass(frozen=True)
+class Wanted:
+    """What a route reads: so many files, and the types of a body that is one of them; none = a form alone."""
+
+    fewest: int = 1
+    most: int = 1
+    media_types: tuple[str, ...] = MEDIA_TYPES
+
+    def in_words(self) -> str:
+        """How many files."""
+        return f"{self.fewest}..{self.most} files" if self.fewest < self.most else _files(self.most)
+
+
+ONE_TO_MANY = Wanted(most=MAX_FILES)
+
+
+async def read_uploads(request: Request, max_bytes: int, wanted: Wanted = ONE_TO_MANY) -> list[Upload]:
     """The uploads of a request, in order.
 
     Raises:
-        UnsupportedType: Neither an image type we read nor a form.
+        UnsupportedType: Neither an image type that is wanted nor a form.
         BodyTooLarge: Over `max_bytes`, by its header or as it is read.
-        InvalidInput: A form without files named `image`, with other fields, or with too many.
+        InvalidInput: A form without files named `image`, with other fields, with too few or too many.
     """
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > max_bytes:
         raise BodyTooLarge(f"body: may have at most {max_bytes} bytes (TARFLOW_MAX_UPLOAD_BYTES), it has {length}")
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type in MEDIA_TYPES:
+    if media_type in wanted.media_types:
         return [Upload("body", await request.body())]
     if media_type == FORM:
-        return await _form_uploads(request)
+        return await _form_uploads(request, wanted)
     raise UnsupportedType(
-        f"Content-Type: {media_type[:100]!r} is not read; send one of {', '.join(MEDIA_TYPES)}, or {FORM}"
+        f"Content-Type: {media_type[:100]!r} is not read; send {in_words((*wanted.media_types, FORM))}"
     )
 
 
-async def _form_uploads(request: Request) -> list[Upload]:
+async def _form_uploads(request: Request, wanted: Wanted) -> list[Upload]:
     try:
         # The bound on files is ours to answer for, with the field's name: the parser's is only a backstop.
         async with request.form(max_files=1000, max_fields=1000) as form:
@@ -45,9 +63,13 @@ async def _form_uploads(request: Request) -> list[Upload]:
             if unknown := sorted({name for name, _ in entries if name != FIELD}):
                 raise InvalidInput.of(unknown[0][:100], "body", f"is unknown; files are named {FIELD!r}")
             files = [value for _, value in entries if isinstance(value, UploadFile)]
-            if not 1 <= len(files) <= MAX_FILES or len(files) < len(entries):
-                found = f"{len(files)} files" if len(files) == len(entries) else "a field that is no file"
-                raise InvalidInput.of(FIELD, "body", f"takes 1..{MAX_FILES} files, got {found}")
+            if not wanted.fewest <= len(files) <= wanted.most or len(files) < len(entries):
+                found = _files(len(files)) if len(files) == len(entries) else "a field that is no file"
+                raise InvalidInput.of(FIELD, "body", f"takes {wanted.in_words()}, got {found}")
             return [Upload(f"{FIELD}[{index}]", await file.read()) for index, file in enumerate(files)]
     except HTTPException as error:
         raise InvalidInput.of("body", "body", f"is no {FORM} that can be read: {error.detail}") from error
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' * (count != 1)}"

@@ -7,6 +7,8 @@ import hashlib
 import io
 from dataclasses import dataclass
 
+from PIL import Image
+
 from pictures.fitting import DamagedImage, NoImage, Shape, TooManyPixels, decode, fit
 from service.errors import InvalidInput
 from worker.contract import ScoreInput
@@ -32,25 +34,28 @@ class Fitted:
     facts: ScoreInput
 
 
-def fit_upload(upload: Upload, shape: Shape, max_pixels: int) -> Fitted:
-    """Decode an upload and fit it to a model; see `pictures.fitting`.
+def decoded(upload: Upload, max_pixels: int, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """The image of an upload in one of these formats.
 
     Raises:
-        InvalidInput: No image of a format we read, damaged, or more than `max_pixels` pixels
+        InvalidInput: Empty, no image of such a format, damaged, or more than `max_pixels` pixels
             (refused from its header, before decoding).
     """
     if not upload.content:
         raise InvalidInput.of(upload.field, "body", "is empty; send the bytes of one image")
     try:
-        image = decode(io.BytesIO(upload.content), max_pixels, FORMATS)
+        return decode(io.BytesIO(upload.content), max_pixels, formats)
     except TooManyPixels as error:
         raise InvalidInput.of(upload.field, "body", f"may have at most {max_pixels} pixels, {error}") from error
     except DamagedImage as error:
         raise InvalidInput.of(upload.field, "body", f"is a damaged {error.format_name} image") from error
     except NoImage as error:
-        raise InvalidInput.of(
-            upload.field, "body", f"is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image"
-        ) from error
+        raise InvalidInput.of(upload.field, "body", f"is no {in_words(formats)} image") from error
+
+
+def fit_upload(upload: Upload, shape: Shape, max_pixels: int) -> Fitted:
+    """Decode an upload and fit it to a model; see `pictures.fitting`. Raises as `decoded`."""
+    image = decoded(upload, max_pixels)
     pixels = fit(image, shape)
     facts = ScoreInput(
         sha256=hashlib.sha256(pixels).hexdigest(),
@@ -59,3 +64,9 @@ def fit_upload(upload: Upload, shape: Shape, max_pixels: int) -> Fitted:
         lossy_format=image.format if image.format in LOSSY_FORMATS else None,
     )
     return Fitted(pixels, facts)
+
+
+def in_words(names: tuple[str, ...]) -> str:
+    """Names as a choice: `PNG, BMP or JPEG`."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

@@ -33,7 +33,7 @@ class Duty(Attendant):
     def ended(self, job: ServedJob, batch_size: int) -> None:
         """Count it and tell of it."""
         kind, model = queue_parts(job.origin)
-        self.metrics.jobs.labels(model, kind, job.end).inc()
+        self.metrics.jobs.labels(model, kind, job.outcome).inc()
         self.job_log.tell(job, batch_size)
 
     def idle(self, since_s: float) -> None:

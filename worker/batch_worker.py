@@ -34,7 +34,7 @@ from worker.errors import JobCancelled
 from worker.intake import Batch, Intake
 from worker.janitor import Janitor
 from worker.leases import Leases
-from worker.served_job import ServedJob, reason_of
+from worker.served_job import ServedJob, failure_of
 
 # Away, or so full that it refuses: both pass, and nothing is lost meanwhile.
 REDIS_UNABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError)
@@ -247,7 +247,7 @@ class BatchWorker(SimpleWorker):
             end.job.be_cancelled(pipeline)
         elif isinstance(end.outcome, Exception):
             details = "".join(traceback.format_exception(end.outcome))
-            end.job.fail(reason_of(end.outcome), details, pipeline, end.execution)
+            end.job.fail(failure_of(end.outcome), details, pipeline, end.execution)
             self.increment_failed_job_count(pipeline)
         else:
             end.job.succeed(end.outcome, end.execution, pipeline)

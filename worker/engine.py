@@ -19,7 +19,7 @@ from model.device import find_device
 from model.pixels import to_pixels
 from worker.calibrations import calibration_facts, find_calibrations
 from worker.contract import GenerateRequest, ModelDefaults, ModelFacts, Request, ScoreRequest, ScoreResult
-from worker.errors import JobCancelled, JobError, ModelChanged, NonFiniteSample
+from worker.errors import JobCancelled, JobError, ModelChanged, NonFiniteSample, Overflow
 from worker.examiner import Examiner
 from worker.painter import BetweenBlocks, PaintedRows, Painter, Passage
 from worker.painting import Painting
@@ -128,9 +128,15 @@ class Engine:
         return self.paint([Painting.seeded(request, shape) for request in requests], between_blocks)
 
     def paint(
-        self, paintings: Sequence[Painting], between_blocks: BetweenBlocks | None = None
+        self, paintings: Sequence[Painting | JobError], between_blocks: BetweenBlocks | None = None
     ) -> list[Pictures | JobError]:
-        """Pictures of each painting, all in one batch; arguments as in `generate`."""
+        """Pictures of each painting, all in one batch; arguments as in `generate`.
+
+        A painting that could not be had stays the error it is. A picture that is not finite is an `Overflow` of the
+        guidance where that is at fault, and else a `NonFiniteSample`.
+        """
+        if not any(isinstance(each, Painting) for each in paintings):
+            return [each for each in paintings if isinstance(each, JobError)]
         rows, painter = self._rows(paintings), self._painter()
         dropped: set[int] = set()
 
@@ -139,18 +145,40 @@ class Engine:
             return frozenset(dropped)
 
         images = painter.paint(rows, "linear", watch if between_blocks else None)
-        stabilised = ~_finite(images) & torch.tensor([int(each) not in dropped for each in rows.owner])
-        broken = torch.nonzero(stabilised).flatten().to(self.device)
-        if len(broken):
-            images[broken] = painter.paint(rows.select(broken), "corrected")
+        there = torch.tensor([int(each) not in dropped for each in rows.owner])
+        stabilised = self._stabilise(painter, rows, images, there)
         images, finite, owner = images.cpu(), _finite(images), rows.owner.cpu()
+        tame = self._tame(painter, rows, ~finite & stabilised)
         pixels = to_pixels(images, self.flow.config)
-        return [
-            JobCancelled("asked to stop while it ran")
-            if index in dropped
-            else _picture(painting, *(each[owner == index] for each in (pixels, finite, stabilised, images)))
-            for index, painting in enumerate(paintings)
-        ]
+
+        def picture(index: int, painting: Painting | JobError) -> Pictures | JobError:
+            if index in dropped:
+                return JobCancelled("asked to stop while it ran")
+            if isinstance(painting, JobError):
+                return painting
+            own = owner == index
+            if not bool(finite[own].all()):
+                return _broken(painting, finite[own], tame[own])
+            return Pictures(pixels[own], tuple(torch.nonzero(stabilised[own]).flatten().tolist()), images[own])
+
+        return [picture(*each) for each in enumerate(paintings)]
+
+    def _stabilise(self, painter: Painter, rows: PaintedRows, images: Tensor, there: Tensor) -> Tensor:
+        """Make those rows again by the corrected rule that are `there`, guided and not finite; which they are, (N,)."""
+        # Without guidance both rules are one: what broke stays broken.
+        broken = ~_finite(images) & there & (rows.guidance > 0).cpu()
+        index = torch.nonzero(broken).flatten().to(self.device)
+        if len(index):
+            images[index] = painter.paint(rows.select(index), "corrected")
+        return broken
+
+    def _tame(self, painter: Painter, rows: PaintedRows, wild: Tensor) -> Tensor:
+        """Which of the rows (N,) that are `wild` under both rules are finite without guidance: it is at fault there."""
+        index = torch.nonzero(wild).flatten()
+        tame = torch.zeros_like(wild)
+        if len(index):
+            tame[index] = _finite(painter.paint(rows.select(index.to(self.device)).unguided(), "linear"))
+        return tame
 
     def _painter(self) -> Painter:
         return Painter(self.flow, self.sampler or Sampler.prepare(self.flow), self.card.sampling.annealed)
@@ -181,11 +209,12 @@ class Engine:
     def _examiner(self) -> Examiner:
         return Examiner(self.flow, self.device, self.calibrations)
 
-    def _rows(self, paintings: Sequence[Painting]) -> PaintedRows:
-        each = [(index, painting) for index, painting in enumerate(paintings) for _ in painting.noise]
+    def _rows(self, paintings: Sequence[Painting | JobError]) -> PaintedRows:
+        there = [(index, painting) for index, painting in enumerate(paintings) if isinstance(painting, Painting)]
+        each = [(index, painting) for index, painting in there for _ in painting.noise]
         device = self.device
         return PaintedRows(
-            noise=torch.cat([painting.noise for painting in paintings]).to(device),
+            noise=torch.cat([painting.noise for _, painting in there]).to(device),
             labels=torch.tensor([painting.class_index for _, painting in each], device=device),
             guidance=torch.tensor([painting.guidance for _, painting in each], device=device),
             temperature=torch.tensor([painting.attention_temperature for _, painting in each], device=device),
@@ -199,10 +228,10 @@ def _finite(images: Tensor) -> Tensor:
     return images.flatten(1).isfinite().all(dim=1).cpu()
 
 
-def _picture(
-    painting: Painting, pixels: Tensor, finite: Tensor, stabilised: Tensor, images: Tensor
-) -> Pictures | JobError:  # fmt: skip
-    """What came of one painting: its rows' pixels, and which of them are finite and which took the other rule."""
-    if not bool(finite.all()):
-        return NonFiniteSample(f"guidance {painting.guidance:g}")
-    return Pictures(pixels, tuple(torch.nonzero(stabilised).flatten().tolist()), images)
+def _broken(painting: Painting, finite: Tensor, tame: Tensor) -> JobError:
+    """What is wrong with a painting some of whose rows are not finite, by those that would be without guidance."""
+    rows = torch.nonzero(~finite).flatten()
+    words = f"{len(rows)} of {len(finite)} pictures are not finite at guidance {painting.guidance:g}"
+    if bool(tame[rows].all()):
+        return Overflow("guidance", f"{words}, and at 0 all are")
+    return NonFiniteSample(words, tuple(rows.tolist()))

@@ -20,19 +20,19 @@ from torch import Tensor
 from model.pixels import to_pixels
 from worker.batch_worker import Outcome
 from worker.contract import GenerateRequest, Kind, PictureRequest, Request, ScoreRequest, ScoreResult, input_key
-from worker.engine import Engine, Pictures
-from worker.errors import JobError, NonFiniteSample
+from worker.engine import Engine
+from worker.errors import JobError
 from worker.heat_maps import draw_heat_map
 from worker.images import encode_preview
 from worker.metrics import WorkerMetrics
 from worker.observer import Observer
 from worker.pace import note_pace
 from worker.painter import Passage
-from worker.picture_jobs import PictureJob
+from worker.picture_jobs import PaintedJob, PictureJob, paint_all
 from worker.picture_store import count_results, store_pictures
-from worker.served_job import ServedJob
+from worker.served_job import INVALID, ServedJob
 
-OUTCOMES = ("succeeded", "failed", "cancelled")
+OUTCOMES = ("succeeded", "failed", "cancelled", INVALID)
 
 log = logging.getLogger(__name__)
 Wanted = TypeVar("Wanted")
@@ -67,11 +67,10 @@ class Handlers:
 
     def _generate(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
         def make(wanted: list[PictureJob], able: list[ServedJob]) -> list[Outcome]:
-            observer, paintings = Observer(self.connection, able, self._draw), [each.painting for each in wanted]
-            images = sum(len(each.noise) for each in paintings)
-            made = self._timed(images, lambda: self.engine.paint(paintings, observer))
+            observer = Observer(self.connection, able, self._draw)
+            painted = self._timed(sum(each.images for each in wanted), lambda: paint_all(self.engine, wanted, observer))
             files: dict[str, Mapping[str, bytes]] = {}
-            outcomes = [self._finish(*each, files) for each in zip(able, wanted, made, strict=True)]
+            outcomes = [self._finish(*each, files) for each in zip(able, painted, strict=True)]
             # Written before the jobs are committed as finished: a finished job always has its pictures.
             store_pictures(self.connection, files, self.result_ttl_s)
             return outcomes
@@ -79,24 +78,17 @@ class Handlers:
         def parse(job: ServedJob) -> PictureJob:
             request = self._checked(PICTURE_REQUESTS.validate_python(job.args[0]))
             content = None if isinstance(request, GenerateRequest) else self.connection.get(input_key(job.id))
-            return PictureJob.of(self.engine, request, content if isinstance(content, bytes) else None)
+            return PictureJob.of(request, content if isinstance(content, bytes) else None)
 
         return self._with_requests(jobs, parse, make)
 
-    def _finish(
-        self,
-        job: ServedJob,
-        wanted: PictureJob,
-        made: Pictures | JobError,
-        files: dict[str, Mapping[str, bytes]],
-    ) -> Outcome:
+    def _finish(self, job: ServedJob, painted: PaintedJob, files: dict[str, Mapping[str, bytes]]) -> Outcome:
         """The result of a job, what it made among the `files`."""
-        if isinstance(made, JobError):
-            if isinstance(made, NonFiniteSample):
-                self._count("non_finite", len(wanted.painting.noise))
-            return made
-        self._count("non_finite", len(made.stabilised))
-        result, files[job.id] = wanted.answer(self.engine, made)
+        self._count("non_finite", painted.non_finite)
+        answer = painted.answer(self.engine)
+        if isinstance(answer, JobError):
+            return answer
+        result, files[job.id] = answer
         return result.model_dump(mode="json")
 
     def _draw(self, passage: Passage, owner: int) -> bytes:

@@ -15,7 +15,7 @@ from rq.job import JobStatus
 from rq.utils import as_text
 
 from worker.attendant import Attendant
-from worker.contract import CANCEL_FIELD, FailureReason, JobState, job_key
+from worker.contract import CANCEL_FIELD, Failure, FailureReason, JobState, job_key
 from worker.news import tell_state
 from worker.served_job import ServedJob, as_served
 
@@ -84,7 +84,7 @@ class Janitor:
                     job.retry(self.queue, pipeline)
                     tell_state(pipeline, job_id, JobState.QUEUED)
                 else:
-                    job.fail(FailureReason.ABANDONED, "its workers died", pipeline)
+                    job.fail(Failure(reason=FailureReason.ABANDONED), "its workers died", pipeline)
             pipeline.execute()
         if job is not None and job.end is not None:
             self.attendant.ended(job, batch_size=0)

@@ -24,8 +24,8 @@ class JobLog:
 
     def tell(self, job: ServedJob, batch_size: int) -> None:
         """Tell how a job has ended; one that another worker ends is that one's to tell of."""
-        state = job.end
-        if state is None:
+        outcome = job.outcome
+        if outcome is None:
             return
         kind, model = queue_parts(job.origin)
         trace = Trace.under(job.traceparent)
@@ -33,14 +33,14 @@ class JobLog:
             "job_id": job.id,
             "kind": kind,
             "model": model,
-            "outcome": state,
+            "outcome": outcome,
             "reason": job.failure_reason,
             "wait_ms": _ms_between(job.enqueued_at, job.started_at),
             "run_ms": _ms_between(job.started_at, job.ended_at),
             "batch_size": batch_size,
             "trace_id": trace.trace_id,
         }
-        log_fields(log, logging.INFO, f"job {job.id} {state}", fields)
+        log_fields(log, logging.INFO, f"job {job.id} {outcome}", fields)
         self._record(job, trace, batch_size)
 
     def _record(self, job: ServedJob, trace: Trace, batch_size: int) -> None:

@@ -46,6 +46,7 @@ def generate_file(
     Raises:
         ValueError: A value out of its bounds.
         NonFiniteSample: The picture is not finite.
+        Overflow: It is not at this guidance, and is at 0.
     """
     facts = engine.facts()
     request = _request(facts, wish)

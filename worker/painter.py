@@ -6,7 +6,7 @@ batch that does not fit in memory. Knows nothing of requests.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -68,6 +68,10 @@ class PaintedRows:
     def select(self, index: Tensor) -> Self:
         """The rows at `index`."""
         return type(self)(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    def unguided(self) -> Self:
+        """The same rows, plainly sampled."""
+        return replace(self, guidance=torch.zeros_like(self.guidance))
 
 
 @dataclass(frozen=True)

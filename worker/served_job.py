@@ -13,13 +13,15 @@ from rq.job import Job, JobStatus
 from rq.timeouts import JobTimeoutException
 from rq.utils import now, utcformat
 
-from worker.contract import ENDED_EVENTS_TTL_S, TRACE_FIELD, FailureReason, JobState, events_key, input_key
+from worker.contract import ENDED_EVENTS_TTL_S, TRACE_FIELD, Failure, FailureReason, JobState, events_key, input_key
 from worker.errors import JobError, JobRefused
 from worker.lease_registry import LeaseRegistry
 from worker.news import tell_state
 
 # Of a job that says nothing; ours all do.
 DEFAULT_RESULT_TTL_S = 3600
+# The outcome of a job that failed for what its request asks: nobody is to be woken for it.
+INVALID = "invalid"
 
 ENDS: Mapping[JobStatus, JobState] = {
     JobStatus.FINISHED: JobState.SUCCEEDED,
@@ -47,6 +49,12 @@ class ServedJob(Job):
     def end(self) -> JobState | None:
         """How this process ended it; None unless it did."""
         return ENDS.get(self.get_status(refresh=False))
+
+    @property
+    def outcome(self) -> str | None:
+        """Its end as it is counted: `invalid` where it failed for what its request asks; None as `end`."""
+        reason = self.failure_reason
+        return self.end if reason is None or FailureReason(reason).is_ours else INVALID
 
     @property
     def failure_reason(self) -> str | None:
@@ -97,9 +105,10 @@ class ServedJob(Job):
         self.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)
         self._leave(JobState.SUCCEEDED, pipeline)
 
-    def fail(self, reason: FailureReason, details: str, pipeline: Pipeline, execution: Execution | None = None) -> None:
-        """End with a reason that a client may be told, and details that stay in the house."""
-        self.ended_at, self.meta["failure_reason"] = now(), reason
+    def fail(self, failure: Failure, details: str, pipeline: Pipeline, execution: Execution | None = None) -> None:
+        """End with a failure that a client may be told of, and details that stay in the house."""
+        self.ended_at = now()
+        self.meta |= {"failure_reason": failure.reason, "failure_field": failure.field}
         self.set_status(JobStatus.FAILED, pipeline=pipeline)
         pipeline.hset(
             self.key, mapping={"meta": self.serializer.dumps(self.meta), "ended_at": utcformat(self.ended_at)}
@@ -138,8 +147,9 @@ def _ran(job: Job, execution: Execution) -> dict[str, Any]:
     }
 
 
-def reason_of(error: BaseException) -> FailureReason:
+def failure_of(error: BaseException) -> Failure:
     """What a client may be told of an error."""
     if isinstance(error, JobError):
-        return error.reason
-    return FailureReason.TIMEOUT if isinstance(error, JobTimeoutException) else FailureReason.INTERNAL
+        return error.failure
+    timed_out = isinstance(error, JobTimeoutException)
+    return Failure(reason=FailureReason.TIMEOUT if timed_out else FailureReason.INTERNAL)

@@ -40,12 +40,13 @@ def arc(start: Tensor, end: Tensor, n: int) -> Tensor:
 
 
 def round_trip(flow: TarFlow, pixels: Tensor, images: Tensor) -> tuple[float, float, int]:
-    """How far images (C, H, W), unclipped, are from the uint8 pixels they should be.
+    """How far finite images (C, H, W), unclipped, are from the uint8 pixels they should be.
 
     Returns:
         The largest distance of a value and the root of the mean square, both in [-1, 1]; values of another level.
     """
     wanted = to_images(pixels.unsqueeze(0), flow.config)[0]
-    distance = (images - wanted).abs()
+    # In float32 the squares, and even the distances, of far images overflow.
+    distance = (images.double() - wanted.double()).abs()
     changed = int((to_pixels(images.unsqueeze(0), flow.config)[0] != pixels).sum())
     return float(distance.max()), float(distance.square().mean().sqrt()), changed

@@ -152,8 +152,11 @@ class StandIn:
         assert isinstance(content, bytes)
         if isinstance(request, VerifyRequest):
             # It recomputes black pictures.
-            differing = sum(value > 0 for value in content)
-            return VerifyResult(width=28, height=28, max_difference=max(content), differing_values=differing)
+            differing, name = sum(value > 0 for value in content), self.facts.class_name(request.claim.class_index)
+            size = {"width": 28, "height": 28, "channels": 1}
+            if len(content) != 784:
+                return VerifyResult(class_name=name, **size)
+            return VerifyResult(class_name=name, **size, max_difference=max(content), differing_values=differing)
         if isinstance(request, EncodeRequest):
             self.connection.hset(pictures_key(job.id), mapping={"latents": latents(content)})
             return EncodeResult(max_abs_error=0.5, rms_error=0.25, changed_values=len(content))

@@ -111,6 +111,22 @@ def test_a_score_that_finds_no_room_leaves_nothing_behind(queue: Blocking, redis
     assert redis_names() == before
 
 
+def written(redis: Redis) -> int:
+    """How many changes Redis has seen; those undone since are counted too."""
+    changes: int = redis.info("persistence")["rdb_changes_since_last_save"]
+    return changes
+
+
+def test_nothing_is_written_for_who_is_refused(queue: Blocking, redis: Redis) -> None:
+    submit_score(queue, images=tuple(ScoreInput(sha256=f"{index:064x}") for index in range(MAX_QUEUED)), key="seven")
+    before = written(redis)
+    with pytest.raises(QueueFull):
+        submit_score(queue)
+    with pytest.raises(KeyReused):
+        submit_score(queue, key="seven")
+    assert written(redis) == before
+
+
 def test_a_score_under_a_used_key_leaves_nothing_behind(queue: Blocking, redis_names: Callable[[], set[str]]) -> None:
     submit(queue, key="seven")
     before = redis_names()

@@ -227,6 +227,22 @@ def test_leaving_a_job_that_has_ended_changes_nothing(status: JobStatus, queue: 
     assert (leave(queue, job_id), redis.hgetall(f"rq:job:{job_id}")) == (Cancelled.ENDED, before)
 
 
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (JobStatus.FINISHED, Cancelled.ENDED),
+        (JobStatus.FAILED, Cancelled.ENDED),
+        (JobStatus.CANCELED, Cancelled.CANCELLED),
+    ],
+)
+def test_a_job_that_has_ended_has_ended_for_all_who_waited_for_it(
+    status: JobStatus, outcome: Cancelled, queue: Blocking, redis: Redis
+) -> None:
+    (job_id,) = {submit(queue) for _ in range(3)}
+    put(redis, job_id, status)
+    assert [queue.cancel(job_id) for _ in range(3)] == [outcome] * 3
+
+
 @pytest.mark.parametrize("request_", [REQUEST, SCORING])
 def test_the_queue_that_is_left_is_that_of_the_request(request_: Any, queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue) if request_ is REQUEST else submit_score(queue)

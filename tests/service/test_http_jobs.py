@@ -10,11 +10,11 @@ from rq.job import JobStatus
 
 from service.content_negotiation import JSON, PNG
 from tests.service.image_files import encoded, plain
-from tests.service.problem_answers import problem_of, retry_after_s
+from tests.service.problem_answers import fields_of, problem_of, retry_after_s
 from tests.service.stand_in import StandIn, picture
 from tests.service.submissions import put
 from worker.contract import Kind, pictures_key
-from worker.errors import JobError, ModelChanged, NonFiniteSample
+from worker.errors import JobError, ModelChanged, NonFiniteSample, Overflow
 
 Ask = Callable[..., httpx.Response]
 AT_ONCE = {"Prefer": "respond-async"}
@@ -101,7 +101,7 @@ def test_a_cancelled_job_has_no_result_and_never_will(queued: str, api: httpx.Cl
 @pytest.mark.parametrize(
     ("failure", "told"),
     [
-        (NonFiniteSample(SECRET), "the picture was not finite at this guidance; try a lower one"),
+        (NonFiniteSample(SECRET), "the picture was not finite, with guidance or without"),
         (ModelChanged(SECRET), "the model was replaced meanwhile; ask again"),
         (JobError(SECRET), "the worker met an internal error"),
         (RuntimeError(SECRET), "the worker met an internal error"),
@@ -119,6 +119,19 @@ def test_a_failure_is_told_by_its_reason_and_not_in_its_words(
 def test_the_state_of_a_failed_job_tells_its_reason_too(failed: Callable[[Exception], str], api: httpx.Client) -> None:
     body = api.get(failed(ModelChanged(SECRET))).json()
     assert (body["state"], body["failure"]) == ("failed", "the model was replaced meanwhile; ask again")
+
+
+@pytest.mark.parametrize(
+    ("query", "under"), [("?class=7&guidance=9", "digits, class 7"), ("?guidance=9", "digits, without a class")]
+)
+def test_a_job_that_fails_for_its_guidance_names_it_and_is_no_fault_of_ours(
+    query: str, under: str, api: httpx.Client, stand_in: StandIn
+) -> None:
+    failing = StandIn(stand_in.connection, failure=Overflow("guidance", SECRET))
+    answer = failing.work_while(Kind.GENERATE, lambda: api.post(f"/generate{query}"))
+    words = f"float32 overflows at this guidance under {under}, and at 0 does not; try a lower one"
+    assert fields_of(answer) == {"query guidance": words}
+    assert SECRET not in answer.text
 
 
 def test_who_waits_for_a_job_that_fails_is_told_so(api: httpx.Client, stand_in: StandIn) -> None:

@@ -19,13 +19,17 @@ from tests.service.stand_in import FACTS, StandIn, latents, picture, sheet
 from worker.contract import (
     DecodeRequest,
     EncodeRequest,
+    EncodeResult,
+    Frozen,
     InterpolateRequest,
     Kind,
     Request,
     ScoreInput,
     VerifyRequest,
+    VerifyResult,
     input_key,
 )
+from worker.errors import Overflow
 
 Ask = Callable[..., httpx.Response]
 PNG_TYPE, JSON_TYPE = {"Content-Type": "image/png"}, {"Content-Type": "application/json"}
@@ -61,10 +65,23 @@ def queued(answer: httpx.Response, redis: Redis) -> Request:
     return REQUESTS.validate_python(job.args[0])
 
 
+class Lost(StandIn):
+    """A worker whose pictures all overflow."""
+
+    def _there_and_back(self, job: Job, request: Any) -> Frozen:
+        found = super()._there_and_back(job, request)
+        return EncodeResult() if isinstance(found, EncodeResult) else VerifyResult(class_name="seven")
+
+
 def claiming(grey: int = 0, side: int = 28, **claim: Any) -> bytes:
     """A PNG of one grey that says of itself what a picture of ours does, with changes."""
+    return saying(json.dumps(CLAIM | claim), grey, side)
+
+
+def saying(words: str, grey: int = 0, side: int = 28) -> bytes:
+    """A PNG of one grey with these words in our text chunk."""
     text = PngInfo()
-    text.add_itxt("tarflow", json.dumps(CLAIM | claim))
+    text.add_itxt("tarflow", words)
     return encoded(plain("L", (side, side), grey), "PNG", pnginfo=text)
 
 
@@ -134,6 +151,21 @@ def test_a_body_of_another_type_is_told_those_that_are_read(api: httpx.Client) -
     assert FILE in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    ("path", "media_type", "read"),
+    [
+        ("/encode", "text/plain", "image/png, image/jpeg, image/webp, image/bmp or multipart/form-data"),
+        ("/interpolate", "image/png", "multipart/form-data"),
+        ("/verify", "image/jpeg", "image/png or multipart/form-data"),
+    ],
+)
+def test_a_body_of_images_of_another_type_is_told_those_that_are_read(
+    path: str, media_type: str, read: str, api: httpx.Client
+) -> None:
+    problem = problem_of(api.post(path, content=GREY, headers={"Content-Type": media_type}), 415)
+    assert problem["detail"] == f"Content-Type: {media_type!r} is not read; send {read}"
+
+
 def test_what_lies_between_two_images_is_a_strip_or_its_pictures(ask: Ask, redis: Redis) -> None:
     answer = ask("/interpolate?n=5", **BODIES["/interpolate"])
     assert answer.content == sheet(5)
@@ -145,10 +177,41 @@ def test_what_lies_between_two_images_is_a_strip_or_its_pictures(ask: Ask, redis
     assert [b64decode(each["png_base64"]) for each in body["images"]] == [picture(index) for index in range(5)]
 
 
+FAR = "overflows float32 under digits, class 3: {} too far from what the model knows"
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "words"),
+    [
+        ("/encode", "image", f"the way to its latents and back {FAR.format('it is')}"),
+        ("/decode", "latents", f"the way to their picture {FAR.format('they are')}"),
+        ("/interpolate", "image[1]", f"the way to its latents and back {FAR.format('it is')}"),
+    ],
+)
+def test_what_overflows_is_refused_by_its_field_now_and_later(
+    path: str, field: str, words: str, api: httpx.Client, stand_in: StandIn
+) -> None:
+    failing = StandIn(stand_in.connection, failure=Overflow(field))
+    answer = failing.work_while(Kind.GENERATE, lambda: api.post(f"{path}?class=3", **BODIES[path]))
+    job = f"/jobs/{answer.headers['X-Job-Id']}"
+    later = api.get(f"{job}/result")
+    assert fields_of(answer) == fields_of(later) == {f"body {field}": words}
+    assert (api.get(job).json()["state"], api.get(job).json()["failure"]) == ("failed", f"{field}: {words}")
+
+
+def test_an_image_that_does_not_come_back_has_latents_and_no_round_trip(api: httpx.Client, stand_in: StandIn) -> None:
+    lost = Lost(stand_in.connection)
+    body = lost.work_while(Kind.GENERATE, lambda: api.post("/encode", **BODIES["/encode"])).json()
+    assert body["round_trip"] == {"max_abs_error": None, "rms_error": None, "changed_values": None}
+    assert body["latents"] == [[0.0] * 16] * 49
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_another_number_of_images_than_two_has_nothing_between(count: int, api: httpx.Client) -> None:
     files = [("image", ("a.png", GREY, "image/png"))] * count
-    assert fields_of(api.post("/interpolate", files=files)) == {"body image": f"takes 2 images, got {count}"}
+    assert fields_of(api.post("/interpolate", files=files)) == {
+        "body image": f"takes 2 files, got {count} file{'s' * (count > 1)}"
+    }
 
 
 def test_a_picture_that_is_what_it_claims_is_verified(ask: Ask, redis: Redis) -> None:
@@ -166,27 +229,107 @@ def test_a_picture_that_is_not_is_told_by_how_much(ask: Ask) -> None:
     assert body["reason"] == "784 of its values differ, by up to 9 of 255"
 
 
-def test_a_picture_of_other_weights_is_told_so(ask: Ask) -> None:
-    body = ask("/verify", content=claiming(grey=9, model_digest="e2" * 32), headers=PNG_TYPE).json()
-    assert body["reason"].startswith("it was made with other weights (e2e2e2e2e2e2…)")
+def test_a_picture_of_the_weights_that_recomputed_it_is_told_so(ask: Ask) -> None:
+    assert ask("/verify", content=claiming(), headers=PNG_TYPE).json()["same_weights"] is True
+
+
+@pytest.mark.parametrize("grey", [0, 9])
+def test_a_picture_that_claims_other_weights_is_not_verified_whatever_its_pixels(grey: int, ask: Ask) -> None:
+    body = ask("/verify", content=claiming(grey=grey, model_digest="e2" * 32), headers=PNG_TYPE).json()
+    assert (body["verified"], body["same_weights"], body["max_difference"]) == (False, False, grey)
+    assert body["reason"].startswith("it says that it was made with other weights (e2e2e2e2e2e2…)")
+
+
+@pytest.mark.parametrize(
+    ("claim", "reason"),
+    [
+        ({"class_name": "cat"}, "it calls its class 'cat', and class 7 of digits is 'seven'"),
+        ({"class_name": None}, "it calls its class nothing, and class 7 of digits is 'seven'"),
+        ({"class": None}, "it calls its class 'seven', and has none"),
+    ],
+)
+def test_a_picture_that_contradicts_itself_is_not_verified(claim: dict[str, Any], reason: str, ask: Ask) -> None:
+    body = ask("/verify", content=claiming(**claim), headers=PNG_TYPE).json()
+    assert (body["verified"], body["reason"], body["max_difference"]) == (False, reason, 0)
+
+
+def test_a_picture_whose_request_gives_none_is_not_verified(api: httpx.Client, stand_in: StandIn) -> None:
+    content = claiming(guidance=20.0)
+    lost = Lost(stand_in.connection)
+    body = lost.work_while(Kind.GENERATE, lambda: api.post("/verify", content=content, headers=PNG_TYPE)).json()
+    assert (body["verified"], body["max_difference"]) == (False, None)
+    assert body["reason"] == "its request gives no picture: it overflows float32 at guidance 20"
+
+
+def test_a_picture_without_a_class_has_no_name_for_it(ask: Ask) -> None:
+    claim: dict[str, Any] = {"class": None, "class_name": None}
+    body = ask("/verify", content=claiming(**claim), headers=PNG_TYPE).json()
+    assert (body["verified"], body["claim"]["class_name"]) == (True, None)
+
+
+def test_a_picture_in_other_colours_is_told_so(ask: Ask) -> None:
+    text = PngInfo()
+    text.add_itxt("tarflow", json.dumps(CLAIM))
+    content = encoded(plain("RGB", (28, 28), (0, 0, 0)), "PNG", pnginfo=text)
+    body = ask("/verify", content=content, headers=PNG_TYPE).json()
+    assert body["reason"] == "it has 28 x 28 pixels in RGB, its request gives 28 x 28 pixels in grey"
+
+
+def test_a_picture_that_claims_two_things_is_refused(api: httpx.Client) -> None:
+    text = PngInfo()
+    text.add_text("tarflow", json.dumps(CLAIM | {"seed": 1}))
+    text.add_itxt("tarflow", json.dumps(CLAIM))
+    refused = api.post("/verify", content=encoded(plain("L", (28, 28), 0), "PNG", pnginfo=text), headers=PNG_TYPE)
+    assert fields_of(refused) == {"body body": "has more than one text chunk 'tarflow'"}
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (GREY, "has no text chunk 'tarflow'"),
-        (encoded(plain("L", (28, 28), 0), "BMP"), "is no PNG that can be read"),
-        (claiming(guidance=99), "claims what no request could"),
-        (claiming(colour="red"), "claims what no request could"),
+        (GREY, "has no text chunk 'tarflow': it says nothing of how it was made"),
+        (encoded(plain("L", (28, 28), 0), "BMP"), "is no PNG image"),
+        (GREY[:50], "is a damaged PNG image"),
+        (saying("{"), "has a text chunk 'tarflow' that is no JSON"),
+        (saying("[7]"), "has a text chunk 'tarflow' that is no object"),
+        (saying('{"seed": 1, "seed": 2}'), "has a text chunk 'tarflow' that says 'seed' twice"),
+        (claiming(guidance=99), "claims what no request could: guidance: Input should be less than or equal to 20"),
+        (claiming(colour="red"), "claims what no request could: 'colour' is unknown"),
+        (claiming(class_index=7), "claims what no request could: 'class_index' is unknown"),
+        (claiming(request=7), "claims what no request could: 'request' is unknown"),
+        (claiming(**{"\ud800": 7}), "claims what no request could: '\\ud800' is unknown"),
+        (claiming(class_name="\ud800"), "claims what no request could: class_name: must be text"),
+        (
+            claiming(class_name="x" * 1001),
+            "claims what no request could: class_name: String should have at most 1000 characters",
+        ),
+        (claiming(model_digest="d1"), "claims what no request could: model_digest: must be 64 hexadecimal digits"),
+        (claiming(model_digest="xy" * 32), "claims what no request could: model_digest: must be 64 hexadecimal digits"),
+        (claiming(n="many"), "claims what no request could: n: Input should be a valid integer"),
+        (claiming(n=1.0), "claims what no request could: n: Input should be a valid integer"),
+        (claiming(seed="5"), "claims what no request could: seed: Input should be a valid integer"),
+        (claiming(denoise=1), "claims what no request could: denoise: Input should be a valid boolean"),
+        (claiming(guidance=True), "claims what no request could: guidance: Input should be a valid number"),
+        (claiming(**{"class": True}), "claims what no request could: class: Input should be a valid integer"),
+        (claiming(**{"class": -1}), "claims what no request could: class: Input should be greater than or equal to 0"),
         (claiming(**{"class": 10}), "claims class 10; digits has no such class"),
-        (claiming(n="many"), "claims what no request could"),
     ],
 )
 def test_what_claims_nothing_that_could_be_recomputed_is_refused(
     content: bytes, reason: str, api: httpx.Client
 ) -> None:
-    refused = api.post("/verify", content=content, headers=PNG_TYPE)
-    assert reason in fields_of(refused)["body body"]
+    assert fields_of(api.post("/verify", content=content, headers=PNG_TYPE)) == {"body body": reason}
+
+
+@pytest.mark.parametrize("missing", sorted(CLAIM.keys() - {"seed"}))
+def test_a_claim_says_every_word(missing: str, api: httpx.Client) -> None:
+    told = {name: value for name, value in CLAIM.items() if name != missing}
+    refused = api.post("/verify", content=saying(json.dumps(told)), headers=PNG_TYPE)
+    assert fields_of(refused) == {"body body": f"claims what no request could: {missing}: is missing"}
+
+
+def test_a_file_of_a_form_is_refused_by_its_place(api: httpx.Client) -> None:
+    refused = api.post("/verify", files={"image": ("a.png", claiming(**{"class": 10}), "image/png")})
+    assert set(fields_of(refused)) == {"body image[0]"}
 
 
 def test_a_picture_may_be_as_large_as_the_sheet_of_sixteen_and_no_larger(ask: Ask, api: httpx.Client) -> None:

@@ -41,9 +41,9 @@ def test_an_unknown_route_is_not_found(path: str, api: httpx.Client) -> None:
         ("GET", "/generate", "POST"),
         ("PUT", "/generate", "POST"),
         ("GET", "/score", "POST"),
-        ("POST", "/jobs/7", "DELETE, GET"),
-        ("POST", "/models", "GET"),
-        ("POST", "/metrics", "GET"),
+        ("POST", "/jobs/7", "DELETE, GET, HEAD"),
+        ("POST", "/models", "GET, HEAD"),
+        ("POST", "/metrics", "GET, HEAD"),
     ],
 )
 def test_a_wrong_method_is_told_the_right_one(method: str, path: str, allowed: str, api: httpx.Client) -> None:

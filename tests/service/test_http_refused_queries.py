@@ -106,6 +106,34 @@ def test_score_answers_in_json_or_as_a_heat_map(api: httpx.Client) -> None:
     assert "none of application/json, image/png" in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/models"),
+        ("GET", "/models/digits"),
+        ("GET", "/status"),
+        ("GET", "/livez"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("GET", "/jobs/" + "7" * 32),
+        ("GET", "/jobs/" + "7" * 32 + "/result"),
+        ("GET", "/jobs/" + "7" * 32 + "/events"),
+        ("DELETE", "/jobs/" + "7" * 32),
+        ("POST", "/verify"),
+    ],
+)
+def test_a_route_that_takes_no_parameters_knows_none(method: str, path: str, api: httpx.Client) -> None:
+    refused = api.request(method, f"{path}?x=1&model=digits")
+    assert fields_of(refused) == dict.fromkeys(("query x", "query model"), "is unknown; /docs lists the parameters")
+
+
+def test_every_status_of_a_route_that_takes_no_parameters_is_documented(api: httpx.Client) -> None:
+    paths = api.get("/openapi.json").json()["paths"]
+    assert {
+        path for path, methods in paths.items() for route in methods.values() if "422" not in route["responses"]
+    } == set()
+
+
 def test_what_is_refused_is_not_queued(api: httpx.Client, stand_in: StandIn) -> None:
     api.post("/generate?class=10")
     assert not stand_in.connection.exists(f"rq:queue:{queue_name(Kind.GENERATE, 'digits')}")

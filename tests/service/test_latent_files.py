@@ -47,38 +47,62 @@ def test_what_else_an_encoding_answers_is_passed_over() -> None:
     assert Latents.from_json(body, SHAPE).model_digest == "d1"
 
 
+HEADER = {"dtype": "F32", "shape": [3, 2], "data_offsets": [0, 24]}
+MANY = {f"t{index}": HEADER for index in range(8)}
+
+
 @pytest.mark.parametrize(
-    "body",
+    ("body", "reason"),
     [
-        b"",
-        b"latents!",
-        b"\xff" * 8,
-        file()[:-1],
-        file() + b"x",
-        file(name="noise"),
-        file(VALUES.double()),
-        file(VALUES.T),
-        struct.pack("<Q", 9) + b"[" * 9,
-        struct.pack("<Q", 50_000) + b"[" * 50_000,
-        with_header([]),
-        with_header({"latents": 7}),
-        with_header({"latents": {"dtype": "F32", "shape": [3, 2], "data_offsets": [0, 10**9]}}),
-        with_header({"latents": {"dtype": "F32", "shape": [3, 2], "data_offsets": [0, 24]}}, b""),
+        (b"", "body: is no safetensors file"),
+        (b"latents!", "body: is no safetensors file"),
+        (b"\xff" * 8, "body: is no safetensors file"),
+        (struct.pack("<Q", 9) + b"[" * 9, "body: is no safetensors file: its header is no JSON"),
+        (struct.pack("<Q", 50_000) + b"[" * 50_000, "body: is no safetensors file: its header is no JSON"),
+        (with_header([]), "body: is no safetensors file: its header is no object"),
+        (file(name="noise"), "body: must hold one tensor, 'latents', and holds 'noise'"),
+        (with_header({}), "body: must hold one tensor, 'latents', and holds none"),
+        (with_header(MANY), "body: must hold one tensor, 'latents', and holds 't0', 't1', 't2', 't3', 't4' and 3 more"),
+        (with_header({"latents": 7}), "latents: is no object in the header"),
+        (file(VALUES.double()), 'latents: must be "F32" of shape [3, 2], is "F64" of shape [3, 2]'),
+        (file(VALUES.T), 'latents: must be "F32" of shape [3, 2], is "F32" of shape [2, 3]'),
+        (with_header({"latents": {}}), 'latents: must be "F32" of shape [3, 2], is nothing of shape nothing'),
+        (
+            with_header({"latents": HEADER | {"data_offsets": [0, 10**9]}}),
+            "latents: must have the data_offsets [0, 24], has [0, 1000000000]",
+        ),
+        (with_header({"latents": HEADER}, b""), "latents: must have 24 bytes of data, has 0"),
+        (file()[:-1], "latents: must have 24 bytes of data, has 23"),
+        (file() + b"x", "latents: must have 24 bytes of data, has 25"),
     ],
 )
-def test_what_is_no_file_of_latents_is_refused(body: bytes) -> None:
-    with pytest.raises(InvalidInput, match=r"^latents: "):
+def test_what_is_no_file_of_latents_is_refused_by_its_field_and_limit(body: bytes, reason: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
         Latents.from_safetensors(body, SHAPE)
+    assert refused.value.detail == reason
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"", b"{", b"[]", b"{}", b'{"latents": 7}', b'{"latents": []}', b'{"latents": [[1, 2], [3, 4], [5]]}',
-     b'{"latents": [[1, 2], [3, 4]]}', b'{"latents": [[1, 2], [3, 4], [5, "six"]]}'],
-)  # fmt: skip
-def test_what_is_no_json_of_latents_is_refused(body: bytes) -> None:
-    with pytest.raises(InvalidInput, match=r"^latents: "):
+    ("body", "reason"),
+    [
+        (b"", "body: is no JSON that can be read"),
+        (b"{", "body: is no JSON that can be read"),
+        (b"[]", "body: must be an object with the list 'latents'"),
+        (b"{}", "latents: is missing"),
+        (b'{"latents": 7}', "latents: must be a list"),
+        (b'{"latents": [7]}', "latents[0]: must be a list"),
+        (b'{"latents": []}', "latents: must have shape [3, 2], has 0 lists of 0 numbers"),
+        (b'{"latents": [[1, 2], [3, 4], [5]]}', "latents: must have shape [3, 2], has 3 lists of 1 or 2 numbers"),
+        (b'{"latents": [[1, 2], [3, 4]]}', "latents: must have shape [3, 2], has 2 lists of 2 numbers"),
+        (b'{"latents": [[1, 2], [3, 4], [5, "6"]]}', "latents[2][1]: must be a number"),
+        (b'{"latents": [[1, 2], [3, true], [5, 6]]}', "latents[1][1]: must be a number"),
+        (b'{"latents": [[1, 2]], "model_digest": 7}', "model_digest: must be text"),
+    ],
+)
+def test_what_is_no_json_of_latents_is_refused_by_its_field_and_limit(body: bytes, reason: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
         Latents.from_json(body, SHAPE)
+    assert refused.value.detail == reason
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 2 * MAX_LATENT])
@@ -86,8 +110,9 @@ def test_a_value_that_is_none_is_named_by_its_place(value: float) -> None:
     values = VALUES.clone()
     values[1, 1] = value
     for read, body in ((Latents.from_safetensors, file(values)), (Latents.from_json, as_json(values))):
-        with pytest.raises(InvalidInput, match=r"^latents: value 3 is "):
+        with pytest.raises(InvalidInput) as refused:
             read(body, SHAPE)
+        assert refused.value.detail == f"latents[1][1]: must be finite and at most 1000000 in size, is {value}"
 
 
 def as_json(values: torch.Tensor) -> bytes:

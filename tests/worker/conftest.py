@@ -175,16 +175,16 @@ def reloaded(job: Job) -> Job:
 
 def run_away(flow: TarFlow) -> None:
     """Give class 0 such a log-scale that linear guidance of 20 overflows and the corrected rule does not."""
-    _scale_class_zero(flow, log_scale=9.0)
+    scale_class(flow, log_scale=9.0)
 
 
 def overflow(flow: TarFlow) -> None:
     """Give class 0 a log-scale that overflows under every rule."""
-    _scale_class_zero(flow, log_scale=100.0)
+    scale_class(flow, log_scale=100.0)
 
 
-def _scale_class_zero(flow: TarFlow, log_scale: float) -> None:
-    """Let the class alone, through the first channel, decide the log-scales."""
+def scale_class(flow: TarFlow, log_scale: float) -> None:
+    """Let class 0 alone, through the first channel, decide the log-scales."""
     for block in flow.blocks:
         block.class_embed[:, 0, 0] = torch.tensor([10.0, 0.0, 0.0])
         block.proj_in.weight[0] = 0.0

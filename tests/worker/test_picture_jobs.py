@@ -24,7 +24,7 @@ from worker.engine import Engine, Pictures
 from worker.errors import JobError
 from worker.images import laid_out
 from worker.painting import Painting
-from worker.picture_jobs import PictureJob
+from worker.picture_jobs import PictureJob, paint_all
 from worker.way_back import arc
 
 IMAGE = ScoreInput(sha256="0")
@@ -32,12 +32,12 @@ IMAGE = ScoreInput(sha256="0")
 
 def finished(engine: Engine, *work: tuple[PictureRequest, bytes | None]) -> list[tuple[Any, Any, Pictures]]:
     """Results, files and pictures of requests and their bytes, done in one batch."""
-    jobs = [PictureJob.of(engine, *each) for each in work]
-    pictures = engine.paint([job.painting for job in jobs])
     done = []
-    for job, each in zip(jobs, pictures, strict=True):
-        assert isinstance(each, Pictures)
-        done.append((*job.answer(engine, each), each))
+    for each in paint_all(engine, [PictureJob.of(*each) for each in work]):
+        answer = each.answer(engine)
+        assert isinstance(each.made, Pictures)
+        assert not isinstance(answer, JobError)
+        done.append((*answer, each.made))
     return done
 
 
@@ -58,7 +58,8 @@ def verify(engine: Engine, claim: GenerateRequest, pixels: Tensor) -> tuple[Veri
     """A request to verify pixels (C, H, W), and the pixels."""
     channels, height, width = pixels.shape
     size: dict[str, Any] = {"channels": channels, "height": height, "width": width}
-    return VerifyRequest(model="tiny", model_digest=engine.digest, claim=claim, sha256="0", **size), content(pixels)
+    words: dict[str, Any] = {"model": "tiny", "model_digest": engine.digest, "claim": claim, "class_name": "dog"}
+    return VerifyRequest(**words, sha256="0", **size), content(pixels)
 
 
 def content(pixels: Tensor) -> bytes:
@@ -169,13 +170,20 @@ def test_a_picture_that_was_changed_is_not_what_it_claims(engine: Engine) -> Non
     assert (result.max_difference, result.differing_values) == (128, 1)
 
 
+def test_the_class_of_a_claim_is_told_as_the_model_calls_it(engine: Engine) -> None:
+    requests = [generate_request(engine, class_index=index) for index in (-1, 2)]
+    pixels = [each.pixels[0] for each in made(engine, *requests)]
+    found = finished(engine, *(verify(engine, *each) for each in zip(requests, pixels, strict=True)))
+    assert [result.class_name for result, _, _ in found] == [None, "owl"]
+
+
 def test_a_picture_of_another_size_is_not_compared(engine: Engine) -> None:
     ((result, _, _),) = finished(
         engine, verify(engine, generate_request(engine), torch.zeros(1, 9, 8, dtype=torch.uint8))
     )
-    assert result == VerifyResult(width=8, height=8, max_difference=None, differing_values=None)
+    assert result == VerifyResult(class_name="dog", width=8, height=8, channels=1)
 
 
 def test_what_is_gone_fails_alone(engine: Engine) -> None:
     with pytest.raises(JobError, match="is gone"):
-        PictureJob.of(engine, encode(engine), None)
+        PictureJob.of(encode(engine), None)

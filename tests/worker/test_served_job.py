@@ -20,7 +20,7 @@ from rq.webhook import Webhook
 from tests.worker.conftest import QueueWork, one_by_one, reloaded
 from worker.batch_worker import BatchWorker
 from worker.contract import NEWS_STREAM, FailureReason, Kind, queue_name
-from worker.errors import JobError, ModelChanged, NonFiniteSample
+from worker.errors import JobError, ModelChanged, NonFiniteSample, Overflow
 
 STRANGER = "import pathlib\npathlib.Path({trace!r}).touch()\ndef run(*_): pass\nclass Thing: pass\n"
 CALLBACKS = ("on_success", "on_failure", "on_stopped")
@@ -124,6 +124,7 @@ def test_a_refused_job_leaves_the_next_one_its_answer(queue: Queue, work: QueueW
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
+        (Overflow("latents"), FailureReason.OVERFLOW),
         (NonFiniteSample("x"), FailureReason.NON_FINITE),
         (ModelChanged("x"), FailureReason.MODEL_CHANGED),
         (JobTimeoutException("x"), FailureReason.TIMEOUT),
@@ -140,6 +141,15 @@ def test_a_failed_job_keeps_its_reason(queue: Queue, work: QueueWork, error: Exc
     work(fail)
     assert reloaded(job).get_status() is JobStatus.FAILED
     assert reloaded(job).meta["failure_reason"] == reason
+
+
+def test_a_job_that_failed_for_what_it_asks_keeps_the_field(queue: Queue, work: QueueWork) -> None:
+    def fail(_job: Job, _payload: dict[str, Any]) -> dict[str, Any]:
+        raise Overflow("image[1]")
+
+    job = queue.enqueue("generate", {})
+    work(fail)
+    assert reloaded(job).meta["failure_field"] == "image[1]"
 
 
 def test_a_success_is_announced_once(queue: Queue, work: QueueWork) -> None:

@@ -21,7 +21,7 @@ from worker.contract.bounds import (
 )
 from worker.contract.facts import CalibrationFacts, ModelDefaults, ModelFacts, model_name
 from worker.contract.frozen import Frozen
-from worker.contract.job import FailureReason, JobEvent, JobState, Kind
+from worker.contract.job import Failure, FailureReason, JobEvent, JobState, Kind
 from worker.contract.redis_names import (
     CANCEL_FIELD,
     ENDED_EVENTS_TTL_S,
@@ -117,6 +117,7 @@ __all__ = [
     "Direction",
     "EncodeRequest",
     "EncodeResult",
+    "Failure",
     "FailureReason",
     "Frozen",
     "GenerateRequest",

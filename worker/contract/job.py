@@ -5,6 +5,8 @@ Owns those words. Knows nothing of what a job asks for.
 
 from enum import StrEnum
 
+from worker.contract.frozen import Frozen
+
 
 class Kind(StrEnum):
     """What a worker does; each kind has its own queue."""
@@ -40,8 +42,21 @@ class JobEvent(StrEnum):
 class FailureReason(StrEnum):
     """Why a job failed, as far as a client may know."""
 
+    OVERFLOW = "overflow"
     NON_FINITE = "non_finite"
     MODEL_CHANGED = "model_changed"
     TIMEOUT = "timeout"
     ABANDONED = "abandoned"
     INTERNAL = "internal"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the house is at fault, and not what the request asks for."""
+        return self is not FailureReason.OVERFLOW
+
+
+class Failure(Frozen):
+    """Why a job failed; `field` is what its request must change, None where the house is at fault."""
+
+    reason: FailureReason
+    field: str | None = None

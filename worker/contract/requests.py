@@ -148,6 +148,7 @@ class VerifyRequest(Frozen):
     Attributes:
         model_digest: Of the weights the service knew; the claim has its own.
         claim: What the picture says of itself.
+        class_name: How it calls the class of that; None for no class.
         sha256: Digest of its pixels, which lie under `input_key`, (C, H, W) uint8.
         width: In pixels.
         height: In pixels.
@@ -157,6 +158,7 @@ class VerifyRequest(Frozen):
     model: str
     model_digest: str
     claim: GenerateRequest
+    class_name: str | None
     sha256: str
     width: Annotated[int, Field(ge=1)]
     height: Annotated[int, Field(ge=1)]

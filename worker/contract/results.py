@@ -27,31 +27,37 @@ class GenerateResult(Frozen):
 class EncodeResult(Frozen):
     """How well an image comes back from its latents, which lie under `pictures_key`, field `latents`.
 
+    None throughout where it does not come back at all: far from what a flow knows, its inverse can overflow.
+
     Attributes:
         max_abs_error: Largest distance of a value from the image, both in [-1, 1].
         rms_error: The root of the mean square of the distances.
         changed_values: Values that are another of 256 levels.
     """
 
-    max_abs_error: float
-    rms_error: float
-    changed_values: int
+    max_abs_error: float | None = None
+    rms_error: float | None = None
+    changed_values: int | None = None
 
 
 class VerifyResult(Frozen):
     """What came of recomputing a picture.
 
     Attributes:
-        width: Of the recomputed picture, in pixels.
-        height: Of the recomputed picture, in pixels.
-        max_difference: Largest difference of a value, of 255; None where the sizes or colours differ.
+        class_name: How the model calls the class that was claimed; None for no class.
+        width: Of the recomputed picture, in pixels; None where there is none: it is not finite.
+        height: Likewise.
+        channels: Likewise; 1 grey, 3 RGB.
+        max_difference: Largest difference of a value, of 255; None where the sizes or colours differ, or there is none.
         differing_values: Values that differ; None likewise.
     """
 
-    width: int
-    height: int
-    max_difference: int | None
-    differing_values: int | None
+    class_name: str | None
+    width: int | None = None
+    height: int | None = None
+    channels: int | None = None
+    max_difference: int | None = None
+    differing_values: int | None = None
 
 
 class ClassScore(Frozen):
