@@ -18,14 +18,19 @@ from worker.contract import (
     HELD_BYTES_KEY,
     HELD_KEY,
     IMAGES_FIELD,
+    PASSES_FIELD,
     QUEUES_KEY,
     TRACE_FIELD,
     job_key,
 )
 
+# Twice what one request may take, and more.
+DEFAULT_MAX_QUEUED_PASSES = 8192
+
 # KEYS: job, queue, set of queues, key of the same request, idempotency key, held results, their bytes.
 # ARGV: job id, images, most images queued, most bytes held, seconds kept, request's digest, 1 if there is an
-#       idempotency key, prefix of jobs, field of images, field of cancellation, prefix of waiters, fields of the job...
+#       idempotency key, prefix of jobs, field of images, field of cancellation, prefix of waiters, field of passes,
+#       passes, most passes queued, fields of the job...
 ADMIT = """
 local function wanted(id)
   local status = redis.call('HGET', ARGV[8] .. id, 'status')
@@ -55,12 +60,17 @@ for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', redis.call('
   redis.call('DECRBY', KEYS[7], string.match(entry, ':(%d+)$'))
 end
 if tonumber(redis.call('GET', KEYS[7]) or 0) >= tonumber(ARGV[4]) then return {'held', ''} end
-local queued = 0
+local queued, passes = 0, 0
 for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
-  queued = queued + tonumber(redis.call('HGET', ARGV[8] .. id, ARGV[9]) or 1)
+  local found = redis.call('HMGET', ARGV[8] .. id, ARGV[9], ARGV[12])
+  queued, passes = queued + tonumber(found[1] or 1), passes + tonumber(found[2] or 0)
 end
-if queued + tonumber(ARGV[2]) > tonumber(ARGV[3]) then return {'full', tostring(queued)} end
-redis.call('HSET', KEYS[1], ARGV[9], ARGV[2], unpack(ARGV, 12))
+local is_full = queued + tonumber(ARGV[2]) > tonumber(ARGV[3])
+if is_full or passes + tonumber(ARGV[13]) > tonumber(ARGV[14]) then
+  return {is_full and 'full' or 'dear', tostring(queued), passes}
+end
+redis.call('HSET', KEYS[1], ARGV[9], ARGV[2], unpack(ARGV, 15))
+if ARGV[13] ~= '0' then redis.call('HSET', KEYS[1], ARGV[12], ARGV[13]) end
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('SADD', KEYS[3], KEYS[2])
 redis.call('RPUSH', KEYS[2], ARGV[1])
@@ -76,24 +86,35 @@ class Verdict(StrEnum):
     KNOWN = "known"
     CONFLICT = "conflict"
     FULL = "full"
+    DEAR = "dear"
     HELD = "held"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is let in: images waiting in a queue, bytes of results kept for all, seconds a job is kept."""
+    """What is let in: images, and forward passes of scorings, waiting in a queue; bytes and seconds of what is kept."""
 
     max_queued: int
     max_held_bytes: int
     result_ttl_s: int
+    max_queued_passes: int = DEFAULT_MAX_QUEUED_PASSES
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What a job is to its queue: images that it is about, and forward passes, 0 for what is no scoring."""
+
+    images: int
+    passes: int = 0
 
 
 @dataclass(frozen=True)
 class Admitted:
-    """The verdict, and what it is about: the job there is now, or the images that were queued."""
+    """The verdict, and what it is about: the job there is now, or the images that were queued, and their passes."""
 
     verdict: Verdict
     about: str
+    passes: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,7 +133,7 @@ class Admission:
         queue: str,
         job_id: str,
         fields: Sequence[str | bytes],
-        images: int,
+        weight: Weight,
         digest: str,
         idempotency_key: str | None,
     ) -> Admitted:
@@ -133,11 +154,12 @@ class Admission:
             HELD_BYTES_KEY,
         ]
         limits = self.limits
-        known = (job_id, images, limits.max_queued, limits.max_held_bytes, limits.result_ttl_s, digest)
+        known = (job_id, weight.images, limits.max_queued, limits.max_held_bytes, limits.result_ttl_s, digest)
         more = (int(idempotency_key is not None), job_key(""), IMAGES_FIELD, CANCEL_FIELD, WAITERS_PREFIX)
-        args = [*known, *more, *fields, *_trace()]
-        verdict, about = await self._script(keys=keys, args=args)
-        return Admitted(Verdict(verdict.decode()), about.decode())
+        passes = (PASSES_FIELD, weight.passes, limits.max_queued_passes)
+        args = [*known, *more, *passes, *fields, *_trace()]
+        verdict, about, *waiting = await self._script(keys=keys, args=args)
+        return Admitted(Verdict(verdict.decode()), about.decode(), *waiting)
 
 
 def _trace() -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         clients=clients,
         queue=JobQueue(
             clients.loop,
-            Admission(clients.loop, Limits(settings.max_queued, settings.max_held_bytes, settings.result_ttl_s)),
+            Admission(clients.loop, _limits(settings)),
             Cancellation(clients.loop, settings.result_ttl_s),
             settings.job_timeout_s,
         ),
@@ -72,6 +72,10 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     problems.install(app)
     _wrap(app, house)
     return app
+
+
+def _limits(settings: ServiceSettings) -> Limits:
+    return Limits(settings.max_queued, settings.max_held_bytes, settings.result_ttl_s, settings.max_queued_passes)
 
 
 def _wrap(app: FastAPI, house: House) -> None:

@@ -136,6 +136,7 @@ class ScoreQuery(Query):
             patches=self.patches,
             heat_map=heat_map,
             prior=_shares(self.prior, facts, every) if self.prior is not None else (),
+            classes=facts.num_classes if every else 0,
         )
 
     def _calibration(self, facts: ModelFacts) -> CalibrationId | None:

@@ -24,6 +24,7 @@ from worker.contract.frozen import Frozen
 from worker.contract.job import FailureReason, JobEvent, JobState, Kind
 from worker.contract.redis_names import (
     CANCEL_FIELD,
+    COST,
     ENDED_EVENTS_TTL_S,
     EVENTS_LENGTH,
     EVENTS_TTL_S,
@@ -35,6 +36,7 @@ from worker.contract.redis_names import (
     NEWS_LENGTH,
     NEWS_STREAM,
     NEWS_TTL_S,
+    PASSES_FIELD,
     PRESENCE_TTL_S,
     PREVIEW_FIELD,
     PROGRESS_FIELD,
@@ -81,6 +83,7 @@ from worker.contract.results import (
 
 __all__ = [
     "CANCEL_FIELD",
+    "COST",
     "DEFAULT_ALPHA",
     "DEFAULT_CALIBRATION",
     "ENDED_EVENTS_TTL_S",
@@ -104,6 +107,7 @@ __all__ = [
     "NEWS_STREAM",
     "NEWS_TTL_S",
     "NO_CLASS",
+    "PASSES_FIELD",
     "PRESENCE_TTL_S",
     "PREVIEW_FIELD",
     "PROGRESS_FIELD",
