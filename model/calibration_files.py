@@ -88,6 +88,7 @@ def load_calibration(checkpoint: Path, name: str, weights_digest: str, device: t
     try:
         fields, content = _read(file)
         views, digest = fields.pop("views"), fields.pop("digest")
+        fields["png_lengths"] = tuple(fields.get("png_lengths", ()))
         provenance = Provenance(**{key: value for key, value in fields.items() if key != "name"})
         tensors = {key: tensor.to(device) for key, tensor in load_tensors(content).items()}
         references = {View(view): _reference(tensors, view) for view in views}

@@ -26,7 +26,9 @@ DIGEST = "d1" * 32
 def calibration(flow: TarFlow, *views: View, name: str = "default") -> Calibration:
     """A calibration of random numbers."""
     names = {view: feature_names(flow.config, view is View.ALL) for view in views or (View.NONE, View.GIVEN)}
-    provenance = Provenance("2026-01-01T00:00:00+00:00", DIGEST, "cats", 200, 7, 100, 100, 3, 2, "tarflow calibrate")
+    provenance = Provenance(
+        "2026-01-01T00:00:00+00:00", DIGEST, "cats", 200, 7, 100, 100, 3, 2, "tarflow calibrate", "zlib", (3, 4)
+    )
     references = {view: _reference(len(each)) for view, each in names.items()}
     return Calibration(name, provenance, references, names)
 

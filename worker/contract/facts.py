@@ -24,6 +24,8 @@ class CalibrationFacts(Frozen):
         thresholds: The anomaly score above which p <= alpha, by alpha, of each view: `none`, `given`, `all`.
         score_quantiles: Anomaly scores of the calibration's images, at every twentieth of them from least to most, of
             each view.
+        png_lengths_differ: Whether its workers encode PNGs, whose lengths are a feature, to other lengths than it was
+            made with.
     """
 
     name: str
@@ -33,6 +35,7 @@ class CalibrationFacts(Frozen):
     data: str
     thresholds: dict[str, dict[str, float | None]]
     score_quantiles: dict[str, tuple[float, ...]]
+    png_lengths_differ: bool = False
 
     @property
     def id(self) -> CalibrationId:
