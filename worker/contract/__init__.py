@@ -80,6 +80,7 @@ from worker.contract.results import (
     Verdict,
     VerifyResult,
 )
+from worker.contract.score_wish import ScoreWish, Unfit
 
 __all__ = [
     "CANCEL_FIELD",
@@ -137,6 +138,8 @@ __all__ = [
     "ScoreInput",
     "ScoreRequest",
     "ScoreResult",
+    "ScoreWish",
+    "Unfit",
     "Verdict",
     "VerifyRequest",
     "VerifyResult",
