@@ -76,13 +76,13 @@ def _worker(parsed: argparse.Namespace) -> int:
     return run_worker(WorkerSettings(**{name: value for name, value in given.items() if value is not None}))
 
 
-def _engine(parsed: argparse.Namespace) -> Engine:
-    return Engine.start(model_name(parsed.model), parsed.model, parsed.device)
+def _engine(parsed: argparse.Namespace, judges: bool) -> Engine:
+    return Engine.start(model_name(parsed.model), parsed.model, parsed.device, judges)
 
 
 def _generate(parsed: argparse.Namespace) -> int:
     wish = GenerateWish(**{each.name: getattr(parsed, each.name) for each in fields(GenerateWish)})
-    engine = _engine(parsed)
+    engine = _engine(parsed, judges=False)
     with Progress.shown("generate", "block") as progress:
         request = generate_file(engine, wish, parsed.out, progress.reach)
     print(request.model_dump_json())
@@ -92,7 +92,7 @@ def _generate(parsed: argparse.Namespace) -> int:
 def _score(parsed: argparse.Namespace) -> int:
     given = {name: getattr(parsed, name) for name in ("class", "alpha", "calibration", "patches", "prior")}
     wish = _checked({name: value for name, value in given.items() if value is not None})
-    engine = _engine(parsed)
+    engine = _engine(parsed, judges=True)
     with Progress.shown("score", "forward pass") as progress:
         result = score_files(engine, parsed.files, wish, parsed.heat_map, progress.reach)
     print(result.model_dump_json(indent=2))

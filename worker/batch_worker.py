@@ -50,10 +50,7 @@ class BatchHandler(Protocol):
     """The work: jobs in, for each of them its result or what went wrong with it alone."""
 
     def __call__(self, jobs: Sequence[ServedJob], meanwhile: Callable[[], None], /) -> Sequence[Outcome]:
-        """Do them all in one batch; what it raises is everybody's.
-
-        Whoever takes long calls `meanwhile` now and then, which may do lesser jobs first.
-        """
+        """Do them all in one batch; what it raises is everybody's. Between steps, `meanwhile` may do lesser jobs."""
         ...
 
 
@@ -218,16 +215,15 @@ class BatchWorker(SimpleWorker):
     def _let_by(self, jobs: Sequence[ServedJob]) -> None:
         """If these are longer than a batch, do one of what waits and is not, while they stand still."""
         is_long = any(each.cost > self.intake.max_cost for each in jobs)
-        if not is_long or self._stop_requested or any(each.is_suspect for each in jobs):
+        if self._stop_requested or not is_long or any(each.is_suspect for each in jobs):
             return
         with self.leases.paused():
             try:
-                ids = self.intake.pop_lesser()
-                batch = self.intake.claim(ids, self.name) if ids else None
+                batch = self.intake.lesser(self.name)
             except REDIS_UNABLE as error:  # The janitor looks after what was popped.
                 log.warning("nothing let by: %s", error)
                 return
-            if batch is not None and batch.jobs:
+            if batch.jobs:
                 self.execute_job(batch, self.intake.queue)
 
     def _commit(self, ends: Sequence["_End"]) -> list[ServedJob]:

@@ -52,8 +52,8 @@ class Engine:
     calibrations_left_out: tuple[str, ...] = ()
 
     @classmethod
-    def start(cls, name: str, checkpoint: str, device: str) -> Self:
-        """Load a checkpoint; `device` is `auto`, `cpu`, `cuda` or `cuda:N`.
+    def start(cls, name: str, checkpoint: str, device: str, judges: bool = True) -> Self:
+        """Load a checkpoint; `device` is `auto`, `cpu`, `cuda` or `cuda:N`. With its calibrations, if it `judges`.
 
         Raises:
             CheckpointError: It cannot be loaded.
@@ -62,7 +62,7 @@ class Engine:
         found = find_device(device)
         card = load_card(checkpoint)
         flow = load(checkpoint, found)
-        served, left_out = find_calibrations(checkpoint, card.digest, flow.config)
+        served, left_out = find_calibrations(checkpoint, card.digest, flow.config) if judges else ((), ())
         return cls(name, flow, card, card.digest, found, calibrations=served, calibrations_left_out=left_out)
 
     def warmed_up(self, threads: int) -> Self:

@@ -113,6 +113,11 @@ class Intake:
         keys = [self.queue.key, self.queue.intermediate_queue_key]
         return [as_text(each) for each in take(keys=keys, args=[self.max_cost, job_key(""), MAX_RETRIES])]
 
+    def lesser(self, worker_name: str) -> Batch:
+        """A batch of the jobs of `pop_lesser`, claimed; perhaps empty."""
+        ids = self.pop_lesser()
+        return self.claim(ids, worker_name) if ids else Batch((), ())
+
     def claim(
         self, ids: Sequence[str], worker_name: str, tell_busy: Callable[[Pipeline], None] = lambda _pipeline: None
     ) -> Batch:  # fmt: skip

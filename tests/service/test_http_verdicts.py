@@ -12,8 +12,9 @@ from service.content_negotiation import JSON, PNG
 from service.score_answer import VERDICT_FIELDS
 from tests.service.image_files import encoded, noise, plain
 from tests.service.problem_answers import fields_of, problem_of
-from tests.service.stand_in import CALIBRATED, HEAT_SEED, StandIn, picture
+from tests.service.stand_in import CALIBRATED, FACTS, HEAT_SEED, StandIn, picture
 from worker.contract import MAX_CLASS_PASSES, Kind, pictures_key
+from worker.presence import announce
 
 Score = Callable[..., httpx.Response]
 PNG_TYPE = {"Content-Type": "image/png"}
@@ -245,6 +246,17 @@ def test_a_model_tells_of_its_calibrations(live_api: httpx.Client, worker: Stand
     assert [(each["name"], each["n"], each["thresholds"]) for each in told] == [
         (name, 99, {"none": {"0.01": 7.0}}) for name in ("default", "night")
     ]
+
+
+def test_what_other_workers_do_not_know_of_calibrations_hides_none(
+    live_api: httpx.Client, redis: Redis, worker: StandIn
+) -> None:
+    announce(redis, "judge", Kind.SCORE, worker.facts, "cpu")
+    announce(redis, "painter", Kind.GENERATE, FACTS, "cpu")
+    told = live_api.get(f"/models/{FACTS.name}").json()["calibrations"]
+    assert [each["name"] for each in told] == ["default", "night"]
+    answer = live_api.post("/score?calibration=night", content=GREY, headers=AT_ONCE)
+    assert answer.json()["request"]["calibration"]["name"] == "night"
 
 
 def test_the_documentation_names_every_parameter_of_a_score(live_api: httpx.Client) -> None:

@@ -76,6 +76,12 @@ def test_a_damaged_one_is_left_out_and_named_in_the_log(checkpoint: Path, caplog
     assert "default.safetensors is damaged" in caplog.text
 
 
+def test_who_does_not_judge_loads_none_and_has_nothing_to_say_of_them(checkpoint: Path, caplog: Log) -> None:
+    (checkpoint / "calibration" / "default.json").write_text("broken")
+    engine = Engine.start("tiny", str(checkpoint), "cpu", judges=False)
+    assert (engine.calibrations, engine.calibrations_left_out, caplog.text) == ((), (), "")
+
+
 def test_one_for_other_weights_is_left_out_and_named_in_the_log(checkpoint: Path, caplog: Log) -> None:
     made = calibration(started(checkpoint), "old")
     save_calibration(replace(made, provenance=replace(made.provenance, weights_digest="e2" * 32)), checkpoint)

@@ -155,6 +155,15 @@ def test_a_value_out_of_bounds_is_exit_status_2_and_names_the_bound(
     assert said.count("\n") == 1
 
 
+def test_generate_has_nothing_to_say_of_calibrations(
+    model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (Path(model) / "calibration").mkdir()
+    (Path(model) / "calibration" / "default.json").write_text("broken")
+    assert generate(model, tmp_path / "out.png") == 0
+    assert caplog.text == ""
+
+
 def test_a_folder_that_does_not_exist_is_exit_status_2(model: str, tmp_path: Path, capsys: Captured) -> None:
     assert generate(model, tmp_path / "nowhere" / "out.png") == 2
     assert "nowhere" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from worker.contract.bounds import (
     NO_CLASS,
     SHEET_MARGIN,
 )
-from worker.contract.facts import CalibrationFacts, ModelDefaults, ModelFacts, model_name
+from worker.contract.facts import CalibrationFacts, CalibrationsTold, ModelDefaults, ModelFacts, model_name
 from worker.contract.frozen import Frozen
 from worker.contract.job import FailureReason, JobEvent, JobState, Kind
 from worker.contract.redis_names import (
@@ -42,6 +42,7 @@ from worker.contract.redis_names import (
     PROGRESS_FIELD,
     QUEUES_KEY,
     TRACE_FIELD,
+    calibrations_key,
     device_key,
     done_key,
     events_key,
@@ -117,6 +118,7 @@ __all__ = [
     "TRACE_FIELD",
     "CalibrationFacts",
     "CalibrationId",
+    "CalibrationsTold",
     "ClassScore",
     "DecodeRequest",
     "Direction",
@@ -143,6 +145,7 @@ __all__ = [
     "Verdict",
     "VerifyRequest",
     "VerifyResult",
+    "calibrations_key",
     "canonical_digest",
     "device_key",
     "done_key",

@@ -91,6 +91,11 @@ def facts_key(model: str) -> str:
     return f"tarflow:facts:{model}"
 
 
+def calibrations_key(model: str) -> str:
+    """Where the workers of a model's scores tell of its calibrations; the others do not know them."""
+    return f"tarflow:calibrations:{model}"
+
+
 def workers_key(kind: Kind, model: str) -> str:
     """Sorted set of the live workers' names by the Unix time they were last well."""
     return f"tarflow:workers:{kind}:{model}"
