@@ -100,7 +100,7 @@ def sleep_ms(milliseconds: float) -> dict[str, bool]:
 def _serve_batches(url: str, batch_ms: float) -> None:
     connection = Redis.from_url(url, socket_timeout=60)
 
-    def handle(jobs: Sequence[ServedJob]) -> list[Outcome]:
+    def handle(jobs: Sequence[ServedJob], _meanwhile: Callable[[], None]) -> list[Outcome]:
         time.sleep(batch_ms / 1e3)
         store_pictures(connection, {job.id: {"0": PICTURE} for job in jobs}, TTL_S)
         result = GenerateResult(seeds=(0,), width=28, height=28).model_dump(mode="json")

@@ -134,6 +134,8 @@ class Provenance:
         unreadable: Files left out because they are no images.
         leaked: Images left out because they are in the training data; None where that was not looked at.
         command: The command that made it.
+        encoder: What encoded the PNGs whose lengths are among the features; empty where it was not recorded.
+        png_lengths: Of fixed pictures, by that encoder; empty likewise.
     """
 
     created_at: str
@@ -146,6 +148,8 @@ class Provenance:
     unreadable: int = 0
     leaked: int | None = None
     command: str = ""
+    encoder: str = ""
+    png_lengths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

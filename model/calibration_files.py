@@ -1,19 +1,23 @@
 """Calibrations on disk: `calibration/<name>.json` and `.safetensors` in a checkpoint's folder.
 
-Owns the format, its strict loading and the search by name. Knows nothing of how they are made or used.
+Owns the format, its strict loading, the search by name, and a replacement of which a reader sees the old or the new
+whole, wherever it breaks off: the new numbers wait under a name of their own until the JSON file, which has their
+digest, is replaced. Knows nothing of how they are made or used.
 """
 
 import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save_file
 from torch import Tensor
 
 from model.calibration import DEFAULT_NAME, Calibration, Mixture, Provenance, Reference, View
@@ -39,7 +43,7 @@ def check_name(name: str) -> str:
 
 
 def save_calibration(calibration: Calibration, checkpoint: Path) -> Path:
-    """Write a calibration into a checkpoint's folder, replacing one of its name; its JSON file."""
+    """Write a calibration into a checkpoint's folder, replacing one of its name in one step; its JSON file."""
     folder = checkpoint / FOLDER
     folder.mkdir(exist_ok=True)
     tensors = {
@@ -47,11 +51,12 @@ def save_calibration(calibration: Calibration, checkpoint: Path) -> Path:
         for view, reference in calibration.references.items()
         for name, tensor in _tensors(reference).items()
     }
-    weights, facts, partial = (folder / f"{calibration.name}.{kind}" for kind in ("safetensors", "json", "partial"))
+    facts, partial = (folder / f"{calibration.name}.{kind}" for kind in ("json", "partial"))
+    _end_replacement(facts)
     save_file(tensors, partial)
-    digest = _digest(partial)
+    digest = _digest(partial.read_bytes())
     partial.chmod(0o644)  # safetensors makes it private; a server may run as another user
-    os.replace(partial, weights)
+    _put(partial, _waiting(facts))
     body = {
         "name": calibration.name,
         **asdict(calibration.provenance),
@@ -62,7 +67,8 @@ def save_calibration(calibration: Calibration, checkpoint: Path) -> Path:
         "digest": digest,
     }
     partial.write_text(json.dumps(body, indent=2) + "\n")
-    os.replace(partial, facts)
+    _put(partial, facts)
+    _end_replacement(facts)
     return facts
 
 
@@ -80,10 +86,11 @@ def load_calibration(checkpoint: Path, name: str, weights_digest: str, device: t
     """
     file = checkpoint / FOLDER / f"{name}.json"
     try:
-        fields = json.loads(file.read_text())
+        fields, content = _read(file)
         views, digest = fields.pop("views"), fields.pop("digest")
+        fields["png_lengths"] = tuple(fields.get("png_lengths", ()))
         provenance = Provenance(**{key: value for key, value in fields.items() if key != "name"})
-        tensors = _read_tensors(file.with_suffix(".safetensors"), digest, device)
+        tensors = {key: tensor.to(device) for key, tensor in load_tensors(content).items()}
         references = {View(view): _reference(tensors, view) for view in views}
         features = {View(view): tuple(facts["features"]) for view, facts in views.items()}
     except OSError as error:
@@ -121,12 +128,47 @@ def _reference(tensors: dict[str, Tensor], view: str) -> Reference:
     return Reference(mixture, **{name: tensors[f"{view}.{name}"] for name in REFERENCE_TENSORS})
 
 
-def _read_tensors(file: Path, digest: str, device: Any) -> dict[str, Tensor]:
-    if _digest(file) != digest:
-        raise ValueError(f"{file.name} is damaged: its SHA-256 is not {digest}")
-    return load_file(file, device=str(device))
+def _weights(facts: Path) -> Path:
+    return facts.with_suffix(".safetensors")
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _waiting(facts: Path) -> Path:
+    """Where new numbers lie while the JSON file is replaced."""
+    return facts.with_suffix(".safetensors.new")
+
+
+def _read(facts: Path) -> tuple[dict[str, Any], bytes]:
+    """The description and the numbers of one and the same calibration, though it be replaced meanwhile."""
+    looked_for = None
+    while True:
+        fields = json.loads(facts.read_text())
+        digest = fields["digest"]
+        for file in (_weights(facts), _waiting(facts)):
+            with suppress(FileNotFoundError):
+                if _digest(content := file.read_bytes()) == digest:
+                    return fields, content
+        if digest == looked_for:
+            name = _weights(facts).name
+            fault = f"damaged: its SHA-256 is not {digest}" if _weights(facts).is_file() else "missing"
+            raise ValueError(f"{name} is {fault}")
+        looked_for = digest
+
+
+def _end_replacement(facts: Path) -> None:
+    """Give the numbers that the JSON file is about their name, if they wait for it."""
+    try:
+        if _digest(_waiting(facts).read_bytes()) == json.loads(facts.read_text())["digest"]:
+            os.replace(_waiting(facts), _weights(facts))
+    except (OSError, ValueError, KeyError, TypeError):  # Nothing waits, or nothing that is wanted.
+        return
+
+
+def _put(partial: Path, target: Path) -> None:
+    """Put a file in place of another, after its content is on the disk."""
+    with partial.open("rb") as stream:
+        os.fsync(stream.fileno())
+    os.replace(partial, target)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

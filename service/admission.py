@@ -18,16 +18,20 @@ from worker.contract import (
     HELD_BYTES_KEY,
     HELD_KEY,
     IMAGES_FIELD,
+    PASSES_FIELD,
     QUEUES_KEY,
     TRACE_FIELD,
     input_key,
     job_key,
 )
 
+# Twice what one request may take, and more.
+DEFAULT_MAX_QUEUED_PASSES = 8192
+
 # KEYS: job, queue, set of queues, key of the same request, idempotency key, held results, their bytes, its input.
 # ARGV: job id, images, most images queued, most bytes held, seconds kept, request's digest, 1 if there is an
-#       idempotency key, prefix of jobs, field of images, field of cancellation, prefix of waiters, its input or none,
-#       fields of the job...
+#       idempotency key, prefix of jobs, field of images, field of cancellation, prefix of waiters, field of passes,
+#       passes, most passes queued, its input or none, fields of the job...
 ADMIT = """
 local function wanted(id)
   local status = redis.call('HGET', ARGV[8] .. id, 'status')
@@ -57,13 +61,18 @@ for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', redis.call('
   redis.call('DECRBY', KEYS[7], string.match(entry, ':(%d+)$'))
 end
 if tonumber(redis.call('GET', KEYS[7]) or 0) >= tonumber(ARGV[4]) then return {'held', ''} end
-local queued = 0
+local queued, passes = 0, 0
 for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
-  queued = queued + tonumber(redis.call('HGET', ARGV[8] .. id, ARGV[9]) or 1)
+  local found = redis.call('HMGET', ARGV[8] .. id, ARGV[9], ARGV[12])
+  queued, passes = queued + tonumber(found[1] or 1), passes + tonumber(found[2] or 0)
 end
-if queued + tonumber(ARGV[2]) > tonumber(ARGV[3]) then return {'full', tostring(queued)} end
-if ARGV[12] ~= '' then redis.call('SET', KEYS[8], ARGV[12], 'EX', ARGV[5]) end
-redis.call('HSET', KEYS[1], ARGV[9], ARGV[2], unpack(ARGV, 13))
+local is_full = queued + tonumber(ARGV[2]) > tonumber(ARGV[3])
+if is_full or passes + tonumber(ARGV[13]) > tonumber(ARGV[14]) then
+  return {is_full and 'full' or 'dear', tostring(queued), passes}
+end
+if ARGV[15] ~= '' then redis.call('SET', KEYS[8], ARGV[15], 'EX', ARGV[5]) end
+redis.call('HSET', KEYS[1], ARGV[9], ARGV[2], unpack(ARGV, 16))
+if ARGV[13] ~= '0' then redis.call('HSET', KEYS[1], ARGV[12], ARGV[13]) end
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('SADD', KEYS[3], KEYS[2])
 redis.call('RPUSH', KEYS[2], ARGV[1])
@@ -79,7 +88,16 @@ class Verdict(StrEnum):
     KNOWN = "known"
     CONFLICT = "conflict"
     FULL = "full"
+    DEAR = "dear"
     HELD = "held"
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What a job is to its queue: images that it is about, and forward passes, 0 for what is no scoring."""
+
+    images: int
+    passes: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,33 +107,35 @@ class Candidate:
     Attributes:
         job_id: Its own.
         fields: Of its hash, names and values in turn.
-        images: How many it is about.
+        weight: What it is to its queue.
         digest: Of its request: equal ones are one job.
         content: The bytes that it is about, where there are any; kept only if it is let in.
     """
 
     job_id: str
     fields: Sequence[str | bytes]
-    images: int
+    weight: Weight
     digest: str
     content: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is let in: images waiting in a queue, bytes of results kept for all, seconds a job is kept."""
+    """What is let in: images, and forward passes of scorings, waiting in a queue; bytes and seconds of what is kept."""
 
     max_queued: int
     max_held_bytes: int
     result_ttl_s: int
+    max_queued_passes: int = DEFAULT_MAX_QUEUED_PASSES
 
 
 @dataclass(frozen=True)
 class Admitted:
-    """The verdict, and what it is about: the job there is now, or the images that were queued."""
+    """The verdict, and what it is about: the job there is now, or the images that were queued, and their passes."""
 
     verdict: Verdict
     about: str
+    passes: int = 0
 
 
 @dataclass(frozen=True)
@@ -148,12 +168,13 @@ class Admission:
             input_key(candidate.job_id),
         ]
         limits = self.limits
-        bounds = (limits.max_queued, limits.max_held_bytes, limits.result_ttl_s)
+        weight, bounds = candidate.weight, (limits.max_queued, limits.max_held_bytes, limits.result_ttl_s)
         names = (job_key(""), IMAGES_FIELD, CANCEL_FIELD, WAITERS_PREFIX)
-        known = (candidate.job_id, candidate.images, *bounds, candidate.digest, int(idempotency_key is not None))
-        args = [*known, *names, candidate.content or b"", *candidate.fields, *_trace()]
-        verdict, about = await self._script(keys=keys, args=args)
-        return Admitted(Verdict(verdict.decode()), about.decode())
+        known = (candidate.job_id, weight.images, *bounds, candidate.digest, int(idempotency_key is not None))
+        passes = (PASSES_FIELD, weight.passes, limits.max_queued_passes)
+        args = [*known, *names, *passes, candidate.content or b"", *candidate.fields, *_trace()]
+        verdict, about, *waiting = await self._script(keys=keys, args=args)
+        return Admitted(Verdict(verdict.decode()), about.decode(), *waiting)
 
 
 def _trace() -> tuple[str, ...]:

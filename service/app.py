@@ -41,7 +41,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         clients=clients,
         queue=JobQueue(
             clients.loop,
-            Admission(clients.loop, Limits(settings.max_queued, settings.max_held_bytes, settings.result_ttl_s)),
+            Admission(clients.loop, _limits(settings)),
             Cancellation(clients.loop, settings.result_ttl_s),
             settings.job_timeout_s,
         ),
@@ -74,6 +74,10 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     # Every route that is refused or counted is looked up there: made now, no request waits for it.
     app.openapi()
     return app
+
+
+def _limits(settings: ServiceSettings) -> Limits:
+    return Limits(settings.max_queued, settings.max_held_bytes, settings.result_ttl_s, settings.max_queued_passes)
 
 
 def _wrap(app: FastAPI, house: House) -> None:

@@ -77,7 +77,7 @@ VERIFY_RESPONSES = {200: {"description": "The verdict", "content": OBJECT}, **UP
 JOB_RESPONSES = {200: {"description": "The job", "content": OBJECT}, **_problems(404, 422, 503)}
 CANCEL_RESPONSES = {
     200: {"description": "The job, cancelled", "content": OBJECT},
-    202: {"description": "The job, to be cancelled within a flow block", "content": OBJECT},
+    202: {"description": "The job, to be cancelled within a flow block, or 64 passes of a score", "content": OBJECT},
     **_problems(404, 409, 422, 503),
 }
 EVENTS_RESPONSES = _problems(400, 404, 422, 503)

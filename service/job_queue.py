@@ -14,13 +14,13 @@ from typing import Any
 from redis import asyncio as aioredis
 from redis.commands.core import AsyncScript
 
-from service.admission import Admission, Candidate, Verdict
+from service.admission import Admission, Admitted, Candidate, Verdict, Weight
 from service.cancellation import Cancellation, Cancelled
 from service.errors import KeyReused, QueueFull, UnknownJob
-from service.job_record import JobView, images_of, kind_of, new_job_fields, returned
+from service.job_record import JobView, cost_of, images_of, kind_of, new_job_fields, passes_of, returned
 from service.redis_clients import redis_needed
 from worker.contract import (
-    IMAGES_FIELD,
+    COST,
     PREVIEW_FIELD,
     EncodeResult,
     GenerateResult,
@@ -38,27 +38,30 @@ from worker.contract import (
     workers_key,
 )
 
-# Seconds an image takes, until a worker has measured its own.
+# Seconds an image or a pass takes, until a worker has measured its own.
 DEFAULT_PACE_S = 2.0
 HELD_RETRY_AFTER_S = 60
 JOB_ID = re.compile("[0-9a-f]{32}")
 
 SET_IF_THERE = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end"
-# A job's hash; the jobs and images before it while it is queued, none if it was just popped; pictures of it.
-# KEYS: job, its pictures. ARGV: job id, prefix of queues, prefix of jobs, field of images, then names of pictures.
-LOOK = """
-local jobs, images, pictures = 0, 0, {}
+# A job's hash; the jobs before it while it is queued and what they cost, none if it was just popped; pictures of it.
+# KEYS: job, its pictures. ARGV: job id, prefix of queues, prefix of jobs, then names of pictures.
+LOOK = (
+    COST
+    + """
+local jobs, ahead, pictures = 0, 0, {}
 local status, origin = unpack(redis.call('HMGET', KEYS[1], 'status', 'origin'))
 if status == 'queued' then
   local before = 0
   for index, id in ipairs(redis.call('LRANGE', ARGV[2] .. origin, 0, -1)) do
-    if id == ARGV[1] then jobs, images = index - 1, before break end
-    before = before + tonumber(redis.call('HGET', ARGV[3] .. id, ARGV[4]) or 1)
+    if id == ARGV[1] then jobs, ahead = index - 1, before break end
+    before = before + cost(ARGV[3] .. id)
   end
 end
-if #ARGV > 4 then pictures = redis.call('HMGET', KEYS[2], unpack(ARGV, 5)) end
-return {redis.call('HGETALL', KEYS[1]), jobs, images, pictures}
+if #ARGV > 3 then pictures = redis.call('HMGET', KEYS[2], unpack(ARGV, 4)) end
+return {redis.call('HGETALL', KEYS[1]), jobs, ahead, pictures}
 """
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ class JobQueue:
         fields = new_job_fields(job_id, request, self.job_timeout_s, ttl_s)
         if previews:
             fields += [PREVIEW_FIELD, "1"]
-        candidate = Candidate(job_id, fields, images_of(request), canonical_digest(request), pixels)
+        weight = Weight(images_of(request), passes_of(request))
+        candidate = Candidate(job_id, fields, weight, canonical_digest(request), pixels)
         with redis_needed():
             admitted = await self.admission.admit(
                 queue_key(queue_name(kind, request.model)), candidate, idempotency_key
@@ -102,11 +106,8 @@ class JobQueue:
             raise KeyReused("Idempotency-Key: it was used for another request; use a new one")
         if admitted.verdict is Verdict.HELD:
             raise QueueFull("the results that are kept take all the room there is", retry_after_s=HELD_RETRY_AFTER_S)
-        if admitted.verdict is Verdict.FULL:
-            raise QueueFull(
-                f"{admitted.about} images wait already, at most {self.admission.limits.max_queued} may",
-                retry_after_s=await self._until_worked_off(kind, request.model, int(admitted.about)),
-            )
+        if admitted.verdict in (Verdict.FULL, Verdict.DEAR):
+            raise await self._queue_full(admitted, kind, request.model)
         return admitted.about
 
     async def cancel(self, job_id: str) -> Cancelled:
@@ -137,14 +138,14 @@ class JobQueue:
         if not JOB_ID.fullmatch(job_id):
             raise _unknown(job_id)
         with redis_needed():
-            flat, jobs, images, found = await self._look(
+            flat, jobs, ahead, found = await self._look(
                 keys=[job_key(job_id), pictures_key(job_id)],
-                args=[job_id, queue_key(""), job_key(""), IMAGES_FIELD, *pictures],
+                args=[job_id, queue_key(""), job_key(""), *pictures],
             )
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         if b"data" not in fields:
             raise _unknown(job_id)
-        return JobView.of(job_id, fields, jobs, images, tuple(each for each in found if each is not None))
+        return JobView.of(job_id, fields, jobs, ahead, tuple(each for each in found if each is not None))
 
     async def generated(self, job_id: str) -> GenerateResult:
         """The result of a generation that succeeded; raises as `view`."""
@@ -164,25 +165,34 @@ class JobQueue:
 
     async def eta_s(self, view: JobView, workers: int) -> int:
         """Whole seconds until a job should have ended, by the pace of late and the queue ahead; at least 1."""
-        images = (view.images_ahead or 0) + images_of(view.request) * (1 - view.progress)
-        return await self._seconds(view.kind, view.request.model, images, workers)
+        cost = (view.cost_ahead or 0) + cost_of(view.request) * (1 - view.progress)
+        return await self._seconds(view.kind, view.request.model, cost, workers)
 
     @cached_property
     def _look(self) -> AsyncScript:
         return self.connection.register_script(LOOK)
 
-    async def _until_worked_off(self, kind: Kind, model: str, images: int) -> int:
-        """Seconds until the images that wait now should be done, so that those who are refused do not all come back."""
+    async def _queue_full(self, admitted: Admitted, kind: Kind, model: str) -> QueueFull:
+        """Why there is no room, and to come back when all that waits should be done."""
+        limits = self.admission.limits
+        waiting = f"{admitted.about} images wait already, at most {limits.max_queued} may"
+        if admitted.verdict is Verdict.DEAR:
+            waiting = f"{admitted.passes} forward passes wait already, at most {limits.max_queued_passes} may"
+        cost = admitted.passes or int(admitted.about)
+        return QueueFull(waiting, retry_after_s=await self._until_worked_off(kind, model, cost))
+
+    async def _until_worked_off(self, kind: Kind, model: str, cost: int) -> int:
+        """Seconds until what waits now should be done, so that those who are refused do not all come back."""
         with redis_needed():
             workers = await self.connection.zcard(workers_key(kind, model))
-        return await self._seconds(kind, model, images, workers)
+        return await self._seconds(kind, model, cost, workers)
 
-    async def _seconds(self, kind: Kind, model: str, images: float, workers: int) -> int:
-        """Whole seconds that so many images take, by the pace of late; at least 1."""
+    async def _seconds(self, kind: Kind, model: str, cost: float, workers: int) -> int:
+        """Whole seconds that so many images, or passes of a scoring, take, by the pace of late; at least 1."""
         with redis_needed():
             pace = await self.connection.get(pace_key(kind, model))
-        image_s = DEFAULT_PACE_S if pace is None else float(pace)
-        return max(1, math.ceil(image_s * images / max(1, workers)))
+        each_s = DEFAULT_PACE_S if pace is None else float(pace)
+        return max(1, math.ceil(each_s * cost / max(1, workers)))
 
     async def _return_value(self, job_id: str) -> Any:
         with redis_needed():

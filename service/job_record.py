@@ -4,6 +4,7 @@ Owns RQ's format and its states. Sends nothing: the connection that RQ's classes
 """
 
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from rq.scripts import _build_hset_args
 from rq.utils import now
 
 from worker.contract import (
+    MAX_FILES,
     MAX_RETRIES,
     PROGRESS_FIELD,
     Failure,
@@ -57,8 +59,9 @@ class JobView:
 
     Attributes:
         position: Jobs ahead of it in its queue; None unless queued.
-        images_ahead: Their images.
-        progress: Share of the work that is done, 0..1, exact: blocks of the flow that are behind it.
+        cost_ahead: What they cost, as `cost_of` counts.
+        progress: Share of the work that is done, 0..1, exact: blocks of the flow that are behind it, or the forward
+            passes of a scoring.
         failure: Why it failed; None unless it did.
         pictures: PNGs that were asked for and are there.
     """
@@ -71,14 +74,14 @@ class JobView:
     started_at: datetime | None
     ended_at: datetime | None
     position: int | None = None
-    images_ahead: int | None = None
+    cost_ahead: int | None = None
     progress: float = 0.0
     failure: Failure | None = None
     pictures: tuple[bytes, ...] = ()
 
     @classmethod
     def of(
-        cls, job_id: str, fields: Mapping[bytes, bytes], jobs_ahead: int, images_ahead: int, pictures: tuple[bytes, ...]
+        cls, job_id: str, fields: Mapping[bytes, bytes], jobs_ahead: int, cost_ahead: int, pictures: tuple[bytes, ...]
     ) -> Self:  # fmt: skip
         """The view of a job's hash; what is ahead counts while it is queued."""
         state = STATES[JobStatus(fields[b"status"].decode())]
@@ -93,7 +96,7 @@ class JobView:
             started_at=_moment(fields.get(b"started_at")),
             ended_at=_moment(fields.get(b"ended_at")),
             position=jobs_ahead if queued else None,
-            images_ahead=images_ahead if queued else None,
+            cost_ahead=cost_ahead if queued else None,
             progress=_progress(state, fields.get(PROGRESS_FIELD.encode())),
             failure=_failure(fields.get(b"meta")) if state is JobState.FAILED else None,
             pictures=pictures,
@@ -141,6 +144,21 @@ def images_of(request: Request) -> int:
     if isinstance(request, VerifyRequest):
         return request.claim.n
     return request.n if isinstance(request, GenerateRequest | InterpolateRequest) else 1
+
+
+def passes_of(request: Request) -> int:
+    """Forward passes that a scoring takes; 0 for anything else, which is counted in images."""
+    return request.passes if isinstance(request, ScoreRequest) else 0
+
+
+def posts_of(request: Request) -> int:
+    """POSTs that a request counts as: one, and of a scoring one for every so many passes as it takes without `all`."""
+    return max(1, math.ceil(passes_of(request) / MAX_FILES))
+
+
+def cost_of(request: Request) -> int:
+    """What a request costs its worker, in the unit of its queue's pace: passes of a scoring, else images."""
+    return passes_of(request) or images_of(request)
 
 
 def _moment(written: bytes | None) -> datetime | None:

@@ -11,15 +11,24 @@ from redis.commands.core import AsyncScript
 
 from service.errors import NoWorker, UnknownModel
 from service.redis_clients import redis_needed
-from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, facts_key, workers_key
+from worker.contract import (
+    PRESENCE_TTL_S,
+    CalibrationsTold,
+    Kind,
+    ModelFacts,
+    calibrations_key,
+    facts_key,
+    workers_key,
+)
 
 RETRY_AFTER_S = 10
 
-# By the clock of Redis, as workers announce themselves. KEYS: a model's facts, its workers. ARGV: seconds that a
-# sign of life lasts.
+# By the clock of Redis, as workers announce themselves. KEYS: a model's facts, its calibrations, its workers. ARGV:
+# seconds that a sign of life lasts.
 LIVE = """
 local silent_s = tonumber(redis.call('TIME')[1]) - tonumber(ARGV[1])
-return {redis.call('GET', KEYS[1]), redis.call('ZCOUNT', KEYS[2], silent_s, '+inf')}
+local workers = redis.call('ZCOUNT', KEYS[3], silent_s, '+inf')
+return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2]), workers}
 """
 
 
@@ -49,12 +58,15 @@ class Models:
         """
         self.check_name(name)
         with redis_needed():
-            content = await self.connection.get(facts_key(name))
-        return None if content is None else _parsed(content)
+            async with self.connection.pipeline(transaction=False) as pipeline:
+                pipeline.get(facts_key(name))
+                pipeline.get(calibrations_key(name))
+                content, told = await pipeline.execute()
+        return None if content is None else _parsed(content, told)
 
     async def live_workers(self, kind: Kind, name: str) -> int:
         """Workers that showed a sign of life lately; raises RedisAway."""
-        _, workers = await self._live(kind, name)
+        _, _, workers = await self._live(kind, name)
         return workers
 
     async def ready(self, kind: Kind, name: str) -> ModelFacts:
@@ -65,24 +77,24 @@ class Models:
             NoWorker: Nobody would take the job.
         """
         self.check_name(name)
-        content, workers = await self._live(kind, name)
+        content, told, workers = await self._live(kind, name)
         if content is None or not workers:
             raise NoWorker(f"no live {kind} worker of {name}", retry_after_s=RETRY_AFTER_S)
-        return _parsed(content)
+        return _parsed(content, told)
 
     @cached_property
     def _live_script(self) -> AsyncScript:
         return self.connection.register_script(LIVE)
 
-    async def _live(self, kind: Kind, name: str) -> tuple[bytes | None, int]:
-        """What is said of a model, and how many workers of a kind say it."""
+    async def _live(self, kind: Kind, name: str) -> tuple[bytes | None, bytes | None, int]:
+        """What is said of a model and of its calibrations, and how many workers of a kind there are."""
+        keys = [facts_key(name), calibrations_key(name), workers_key(kind, name)]
         with redis_needed():
-            content, workers = await self._live_script(
-                keys=[facts_key(name), workers_key(kind, name)], args=[PRESENCE_TTL_S]
-            )
-        return content, workers
+            content, told, workers = await self._live_script(keys=keys, args=[PRESENCE_TTL_S])
+        return content, told, workers
 
 
 @lru_cache(maxsize=64)
-def _parsed(content: bytes) -> ModelFacts:
-    return ModelFacts.model_validate_json(content)
+def _parsed(content: bytes, told: bytes | None) -> ModelFacts:
+    calibrations = None if told is None else CalibrationsTold.model_validate_json(told)
+    return ModelFacts.model_validate_json(content).with_calibrations(calibrations)

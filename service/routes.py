@@ -31,6 +31,7 @@ from service.errors import JobEnded
 from service.events import EVENT_ID, first_event_id, job_events
 from service.house import House, house_of
 from service.job_queue import new_job_id
+from service.job_record import posts_of
 from service.parameters import BARE, said_once
 from service.queries import GenerateQuery, ScoreQuery
 from service.score_body import read_uploads
@@ -133,9 +134,9 @@ async def result(
 
 @router.delete("/jobs/{job_id}", responses=CANCEL_RESPONSES, dependencies=BARE, tags=["jobs"])
 async def cancel(job_id: str, house: TheHouse) -> JSONResponse:
-    """End a job, a queued one at once, a running one after its flow block (202); what has ended stays (409).
+    """End a job, a queued one at once, a running one after its flow block, or 64 passes of a score (202).
 
-    While others wait for the same job it goes on (202).
+    What has ended stays (409). While others wait for the same job it goes on (202).
     """
     outcome = await house.queue.cancel(job_id)
     view = await house.queue.view(job_id)
@@ -177,6 +178,8 @@ async def run_work(request: Request, house: House, work: Work, wish: Wish, pixel
     request.state.model = work.model
     if has_already(wish.if_none_match, etag(work, wish.media_type), exists=False):
         return not_modified(work, wish.media_type)
+    if purse := getattr(request.state, "purse", None):
+        await purse.pay(posts_of(work))
     own_id, wait_s = new_job_id(), wish.preference.wait_s
     # Listened to before it is queued: its end cannot be missed.
     async with house.completions.watching(own_id) as listener:

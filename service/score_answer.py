@@ -108,7 +108,12 @@ def _warnings(
         left_out = ", ".join(facts.calibrations_left_out) if facts else ""
         why = f" ({left_out}: left out by the workers, whose log says why)" if left_out else ""
         warnings.append(f"no calibration{why}: a likelihood alone does not say whether an image is unusual")
-    elif calibration is not None and 1 / (calibration.n + 1) > request.alpha:
+        return warnings
+    if calibration is not None and calibration.png_lengths_differ:
+        warnings.append(
+            "PNGs have other lengths here than where the calibration was made: complexity and verdicts shift"
+        )
+    if calibration is not None and 1 / (calibration.n + 1) > request.alpha:
         warnings.append(
             f"alpha {request.alpha:g} is never reached: {calibration.n} calibration images allow no p-value under "
             f"{1 / (calibration.n + 1):.2g}"

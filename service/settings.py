@@ -8,9 +8,10 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.admission import DEFAULT_MAX_QUEUED_PASSES
 from service.api_keys import ApiKeys
 from telemetry.log_lines import LogFormat
-from worker.contract import model_name
+from worker.contract import MAX_CLASS_PASSES, MAX_FILES, model_name
 
 
 def _checked(api_keys: str) -> str:
@@ -42,6 +43,12 @@ class ServiceSettings(BaseSettings):
     job_timeout_s: Annotated[int, Field(ge=1, description="seconds a job may run")] = 180
     result_ttl_s: Annotated[int, Field(ge=1, description="seconds a job and its result are kept")] = 3600
     max_queued: Annotated[int, Field(ge=64, description="images waiting in a queue; beyond it 429")] = 256
+    max_queued_passes: Annotated[
+        int,
+        Field(
+            ge=MAX_CLASS_PASSES + MAX_FILES, description="forward passes of scores waiting in a queue; beyond it 429"
+        ),
+    ] = DEFAULT_MAX_QUEUED_PASSES
     max_held_bytes: Annotated[int, Field(ge=1, description="bytes that results and their jobs take; beyond it 429")] = (
         2**29
     )
@@ -62,7 +69,7 @@ class ServiceSettings(BaseSettings):
         str,
         Field(
             pattern="^([1-9][0-9]{0,8}/(second|minute|hour|day))?$",
-            description="POSTs of one client, as `60/minute`; none = no bound",
+            description="POSTs of one client, as `60/minute`, 64 passes of a score one; none = no bound",
         ),
     ] = ""
     metrics: Annotated[bool, Field(description="serve /metrics")] = True

@@ -52,7 +52,8 @@ class Standing:
         devices: How many of them compute on what.
         queued: Jobs that wait.
         running: Jobs being worked on.
-        seconds_per_image: Of late, on average; None where nothing was done of late.
+        seconds_per_image: Of late, on average; None where nothing was done of late. Of scores those of a forward
+            pass, one image under one class or none.
         images_per_minute: Done in the last minute.
     """
 

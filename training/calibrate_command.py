@@ -13,6 +13,7 @@ from model.calibration import DEFAULT_NAME, Provenance
 from model.calibration_files import FOLDER, check_name, save_calibration
 from model.checkpoint import find, load_card
 from model.device import find_device
+from pictures.complexity import encoder, probe_lengths
 from training.calibrator import calibrate, draw, read_held_out, report_draw
 from training.image_folder import read_image_folder, report_unreadable
 
@@ -61,6 +62,8 @@ def run_calibrate(parsed: argparse.Namespace, given: list[str]) -> int:
         unreadable=len(data.unreadable),
         leaked=drawn.leaked,
         command=f"tarflow {shlex.join(given)}",
+        encoder=encoder(),
+        png_lengths=probe_lengths(),
     )
     calibration = calibrate(flow, data, drawn, name, provenance)
     print(save_calibration(calibration, folder).read_text(), end="")

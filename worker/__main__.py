@@ -9,13 +9,15 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from model import CheckpointError
-from worker.contract import DEFAULT_ALPHA, Kind, model_name
+from worker.contract import DEFAULT_ALPHA, Kind, ScoreWish, model_name
 from worker.engine import Engine
 from worker.errors import JobError
-from worker.offline import GenerateWish, ScoreWish, generate_file, score_files
+from worker.offline import GenerateWish, generate_file, score_files
 from worker.process import run_worker
 from worker.progress import Progress
 from worker.settings import WorkerSettings
+
+LONGEST_VALUE = 60
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,9 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     score.set_defaults(run=_score)
     score.add_argument("files", type=Path, nargs="+", help="image files")
     score.add_argument("--model", default="mnist-28", help="checkpoint name or path (%(default)s)")
-    score.add_argument("--class", dest="class_name", help="index, name or all; left out = no class")
-    score.add_argument("--alpha", type=float, default=DEFAULT_ALPHA, help="rate of false alarms (%(default)s)")
-    score.add_argument("--patches", action="store_true", help="list what each patch adds to the log-likelihood")
+    score.add_argument("--class", help=_description("class_"))
+    score.add_argument("--alpha", help=f"{_description('alpha')} ({DEFAULT_ALPHA})")
+    score.add_argument("--calibration", metavar="NAME", help=_description("calibration"))
+    score.add_argument("--patches", action="store_true", help=_description("patches"))
+    score.add_argument("--prior", metavar="WEIGHTS", help=_description("prior"))
     score.add_argument("--heat-map", type=Path, metavar="OUT", help="PNG file to write, of one image")
     score.add_argument("--device", default="auto", help="auto, cpu, cuda")
     return parser
@@ -72,13 +76,13 @@ def _worker(parsed: argparse.Namespace) -> int:
     return run_worker(WorkerSettings(**{name: value for name, value in given.items() if value is not None}))
 
 
-def _engine(parsed: argparse.Namespace) -> Engine:
-    return Engine.start(model_name(parsed.model), parsed.model, parsed.device)
+def _engine(parsed: argparse.Namespace, judges: bool) -> Engine:
+    return Engine.start(model_name(parsed.model), parsed.model, parsed.device, judges)
 
 
 def _generate(parsed: argparse.Namespace) -> int:
     wish = GenerateWish(**{each.name: getattr(parsed, each.name) for each in fields(GenerateWish)})
-    engine = _engine(parsed)
+    engine = _engine(parsed, judges=False)
     with Progress.shown("generate", "block") as progress:
         request = generate_file(engine, wish, parsed.out, progress.reach)
     print(request.model_dump_json())
@@ -86,9 +90,27 @@ def _generate(parsed: argparse.Namespace) -> int:
 
 
 def _score(parsed: argparse.Namespace) -> int:
-    wish = ScoreWish(**{each.name: getattr(parsed, each.name) for each in fields(ScoreWish)})
-    print(score_files(_engine(parsed), parsed.files, wish).model_dump_json(indent=2))
+    given = {name: getattr(parsed, name) for name in ("class", "alpha", "calibration", "patches", "prior")}
+    wish = _checked({name: value for name, value in given.items() if value is not None})
+    engine = _engine(parsed, judges=True)
+    with Progress.shown("score", "forward pass") as progress:
+        result = score_files(engine, parsed.files, wish, parsed.heat_map, progress.reach)
+    print(result.model_dump_json(indent=2))
     return 0
+
+
+def _checked(given: dict[str, str | bool]) -> ScoreWish:
+    """The wish; raises ValueError in the words of the HTTP API."""
+    try:
+        return ScoreWish.model_validate(given)
+    except ValidationError as error:
+        found = [(each["loc"][0], each["msg"], str(each["input"])[:LONGEST_VALUE]) for each in error.errors()]
+        raise ValueError("; ".join(f"{field}: {message}, got {value!r}" for field, message, value in found)) from error
+
+
+def _description(field: str) -> str:
+    """What the HTTP API says of a parameter, too."""
+    return str(ScoreWish.model_fields[field].description).replace("`", "")
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ log = logging.getLogger(__name__)
 class BatchHandler(Protocol):
     """The work: jobs in, for each of them its result or what went wrong with it alone."""
 
-    def __call__(self, jobs: Sequence[ServedJob]) -> Sequence[Outcome]:
-        """Do them all in one batch; what it raises is everybody's."""
+    def __call__(self, jobs: Sequence[ServedJob], meanwhile: Callable[[], None], /) -> Sequence[Outcome]:
+        """Do them all in one batch; what it raises is everybody's. Between steps, `meanwhile` may do lesser jobs."""
         ...
 
 
@@ -77,7 +77,7 @@ class BatchWorker(SimpleWorker):
     job_class = ServedJob
 
     def __init__(
-        self, connection: Redis, kind: Kind, model: str, handler: BatchHandler, max_images: int, window_s: float,
+        self, connection: Redis, kind: Kind, model: str, handler: BatchHandler, max_cost: int, window_s: float,
         attendant: Attendant = Attendant(),  # noqa: B008
     ) -> None:  # fmt: skip
         queue = Queue(queue_name(kind, model), connection=connection, serializer="json", job_class=ServedJob)
@@ -85,7 +85,7 @@ class BatchWorker(SimpleWorker):
         name = f"{worker_name(kind, model, os.getpid())}-{uuid.uuid4().hex[:6]}"
         super().__init__([queue], name=name, connection=connection, serializer="json", job_class=ServedJob)
         self.kind, self.handler, self.attendant = kind, handler, attendant
-        self.intake = Intake(queue, max_images, window_s)
+        self.intake = Intake(queue, max_cost, window_s)
         self.janitor = Janitor(connection, queue, attendant)
         self.leases = Leases(connection, self._keep_up)
 
@@ -205,10 +205,26 @@ class BatchWorker(SimpleWorker):
         self.leases.allow(timeout_s)
         try:
             with UnixSignalDeathPenalty(timeout_s, JobTimeoutException):
-                outcomes: Sequence[Outcome] = self._patiently(partial(self.handler, jobs), LEASE_S)
+                outcomes: Sequence[Outcome] = self._patiently(
+                    partial(self.handler, jobs, partial(self._let_by, jobs)), LEASE_S
+                )
         finally:
             self.leases.allow(float("inf"))  # Committing may wait for Redis as long as it takes.
         return outcomes
+
+    def _let_by(self, jobs: Sequence[ServedJob]) -> None:
+        """If these are longer than a batch, do one of what waits and is not, while they stand still."""
+        is_long = any(each.cost > self.intake.max_cost for each in jobs)
+        if self._stop_requested or not is_long or any(each.is_suspect for each in jobs):
+            return
+        with self.leases.paused():
+            try:
+                batch = self.intake.lesser(self.name)
+            except REDIS_UNABLE as error:  # The janitor looks after what was popped.
+                log.warning("nothing let by: %s", error)
+                return
+            if batch.jobs:
+                self.execute_job(batch, self.intake.queue)
 
     def _commit(self, ends: Sequence["_End"]) -> list[ServedJob]:
         """End jobs in one transaction, each of them only while it is ours to end; those that it ended."""

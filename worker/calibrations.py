@@ -13,6 +13,7 @@ from model.calibration import Calibration
 from model.calibration_files import calibration_names, check_fits, load_calibration
 from model.checkpoint import find
 from model.config import TarFlowConfig
+from pictures.complexity import encoder, probe_lengths
 from worker.contract import CalibrationFacts
 
 QUANTILES = 21
@@ -30,11 +31,27 @@ def find_calibrations(
             # Beside a forward pass they are small: the CPU judges.
             calibration = load_calibration(folder, name, weights_digest, "cpu")
             check_fits(calibration, config)
+            if png_lengths_differ(calibration):
+                log.warning("calibration %s: %s", name, _warning(calibration))
             served.append(calibration)
         except CheckpointError as error:
             log.error("calibration left out: %s", error)
             left_out.append(name)
     return tuple(served), tuple(left_out)
+
+
+def png_lengths_differ(calibration: Calibration) -> bool:
+    """Whether fixed pictures have PNGs of other lengths here than where it was made; no, where that is not recorded."""
+    made_with = calibration.provenance.png_lengths
+    return bool(made_with) and made_with != probe_lengths()
+
+
+def _warning(calibration: Calibration) -> str:
+    made_with = calibration.provenance.encoder or "not recorded"
+    return (
+        f"PNGs here have other lengths than where it was made ({made_with}; here {encoder()}): "
+        "they are among the features, so verdicts shift; run `tarflow calibrate` again"
+    )
 
 
 def calibration_facts(calibration: Calibration) -> CalibrationFacts:
@@ -48,5 +65,6 @@ def calibration_facts(calibration: Calibration) -> CalibrationFacts:
         created_at=provenance.created_at,
         data=PurePath(provenance.data).name,  # where it lay is nobody else's business
         thresholds={str(view): reference.thresholds() for view, reference in views},
+        png_lengths_differ=png_lengths_differ(calibration),
         score_quantiles={str(view): tuple(each.scores.quantile(places).tolist()) for view, each in views},
     )

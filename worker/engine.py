@@ -4,7 +4,7 @@ Owns seeds, rows and what happens to a picture that is not finite. Knows nothing
 Redis or image files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -23,6 +23,7 @@ from worker.errors import JobCancelled, JobError, ModelChanged, NonFiniteSample,
 from worker.examiner import Examiner
 from worker.painter import BetweenBlocks, PaintedRows, Painter, Passage
 from worker.painting import Painting
+from worker.passes import BetweenChunks, Share
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Engine:
     calibrations_left_out: tuple[str, ...] = ()
 
     @classmethod
-    def start(cls, name: str, checkpoint: str, device: str) -> Self:
-        """Load a checkpoint; `device` is `auto`, `cpu`, `cuda` or `cuda:N`.
+    def start(cls, name: str, checkpoint: str, device: str, judges: bool = True) -> Self:
+        """Load a checkpoint; `device` is `auto`, `cpu`, `cuda` or `cuda:N`. With its calibrations, if it `judges`.
 
         Raises:
             CheckpointError: It cannot be loaded.
@@ -61,7 +62,7 @@ class Engine:
         found = find_device(device)
         card = load_card(checkpoint)
         flow = load(checkpoint, found)
-        served, left_out = find_calibrations(checkpoint, card.digest, flow.config)
+        served, left_out = find_calibrations(checkpoint, card.digest, flow.config) if judges else ((), ())
         return cls(name, flow, card, card.digest, found, calibrations=served, calibrations_left_out=left_out)
 
     def warmed_up(self, threads: int) -> Self:
@@ -183,19 +184,41 @@ class Engine:
     def _painter(self) -> Painter:
         return Painter(self.flow, self.sampler or Sampler.prepare(self.flow), self.card.sampling.annealed)
 
-    def score_all(self, work: Sequence[tuple[ScoreRequest, Tensor]]) -> list[ScoreResult]:
+    def score_all(
+        self, work: Sequence[tuple[ScoreRequest, Tensor]], between: BetweenChunks | None = None
+    ) -> list[ScoreResult | JobCancelled]:
         """Scores of each request's uint8 pixels (N, C, H, W), all in one batch.
+
+        Args:
+            work: The requests and their pixels.
+            between: Called after each chunk of passes but the last; requests whose indices it returns are dropped.
 
         Raises:
             ModelChanged: A request was filled in for other weights, or for another calibration.
         """
         for request, _ in work:
             self.check(request)
-        return self._examiner().examine(work)
+        return self._examiner().examine(work, between)
 
-    def score(self, request: ScoreRequest, pixels: Tensor) -> ScoreResult:
-        """Scores of one request; as `score_all`."""
-        return self.score_all([(request, pixels)])[0]
+    def passes(self, request: ScoreRequest) -> int:
+        """Forward passes of one image that a request takes."""
+        return self._examiner().passes(request)
+
+    def score(
+        self, request: ScoreRequest, pixels: Tensor, reached: Callable[[int, int], None] | None = None
+    ) -> ScoreResult:
+        """Scores of one request; as `score_all`. `reached` is told, between chunks, how many passes are done of all."""
+
+        def tell(shares: Sequence[Share | None]) -> frozenset[int]:
+            for share in shares:
+                if share is not None and reached is not None:
+                    reached(share.done, share.steps)
+            return frozenset()
+
+        (result,) = self.score_all([(request, pixels)], tell)
+        if isinstance(result, JobCancelled):
+            raise result
+        return result
 
     def judge(self, request: ScoreRequest) -> Reference | None:
         """What is usual for images of a request; None where it names no calibration.

@@ -4,8 +4,9 @@ Owns the passes a batch of scoring requests takes and what is made of them. Know
 image files.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,11 +21,12 @@ from pictures.complexity import complexity_bits_per_dim
 from pictures.fitting import Shape
 from worker.class_scores import class_scores, known, marginal
 from worker.contract import NO_CLASS, ImageScore, ScoreRequest, ScoreResult, Verdict
-from worker.errors import ModelChanged
+from worker.errors import JobCancelled, ModelChanged
 from worker.halving import in_halves
+from worker.passes import BetweenChunks, Passes
 from worker.verdicts import verdicts
 
-SCORE_CHUNK = 64
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Findings:
         """Log-likelihood (N,), in nats."""
         return self.log_prior + self.log_abs_det
 
-    def __getitem__(self, index: slice) -> "Findings":
+    def __getitem__(self, index: Tensor) -> "Findings":
         return Findings(*(getattr(self, each.name)[index] for each in fields(self)))
 
 
@@ -62,26 +64,35 @@ class Examiner:
     device: torch.device
     calibrations: Sequence[Calibration] = ()
 
-    def examine(self, work: Sequence[tuple[ScoreRequest, Tensor]]) -> list[ScoreResult]:
+    def examine(
+        self, work: Sequence[tuple[ScoreRequest, Tensor]], between: BetweenChunks | None = None
+    ) -> list[ScoreResult | JobCancelled]:
         """Scores of each request's uint8 pixels (N, C, H, W), all in one batch.
+
+        Args:
+            work: The requests and their pixels.
+            between: Called after each chunk of passes but the last; requests whose indices it returns are dropped.
 
         Raises:
             ModelChanged: A request is for a calibration that is not here.
         """
-        if not work:
-            return []
         judges = [self.judge(request) for request, _ in work]
-        labels = [torch.full((len(pixels),), _label(request)) for request, pixels in work]
-        every = torch.cat([pixels for _, pixels in work])
-        findings = self._findings(every, torch.cat(labels), judged=any(judges))
-        results, first = [], 0
-        for (request, pixels), judge in zip(work, judges, strict=True):
-            own = findings[first : first + len(pixels)]
-            first += len(pixels)
-            by_class = self._by_class(pixels) if request.class_index == "all" else None
-            scores = tuple(self._scores(request, own, by_class, judge))
-            results.append(ScoreResult(scores=scores, view=judge[0] if judge else None))
-        return results
+        passes = Passes([self.passes(request) for request, _ in work], between)
+        findings = self._findings(work, passes, judged=any(judges))
+        by_class = self._by_class(work, passes)
+        return [
+            JobCancelled("asked to stop while it ran")
+            if index in passes.left
+            else ScoreResult(
+                scores=tuple(self._scores(request, findings[index], by_class.get(index), judge)),
+                view=judge[0] if judge else None,
+            )
+            for index, ((request, _), judge) in enumerate(zip(work, judges, strict=True))
+        ]
+
+    def passes(self, request: ScoreRequest) -> int:
+        """Forward passes of one image that a request takes: with every class, one for each beside the one without."""
+        return len(request.images) * (1 + (self.flow.config.num_classes if request.class_index == "all" else 0))
 
     def judge(self, request: ScoreRequest) -> tuple[View, Reference] | None:
         """What is usual, in the view that the request allows; None where it names no calibration.
@@ -101,9 +112,15 @@ class Examiner:
         raise ModelChanged(f"the request is for calibration {request.calibration}, which is not loaded")
 
     @torch.no_grad()
-    def _findings(self, pixels: Tensor, labels: Tensor, judged: bool) -> Findings:
-        """What a pass over pixels (N, C, H, W) under labels (N,) finds; without features where nobody judges."""
-        config = self.flow.config
+    def _findings(
+        self, work: Sequence[tuple[ScoreRequest, Tensor]], passes: Passes, judged: bool
+    ) -> Mapping[int, Findings]:
+        """What a pass over each request's pixels finds, by its index; without features where nobody judges."""
+        if not work:
+            return {}
+        config, owner = self.flow.config, _owners([len(pixels) for _, pixels in work])
+        pixels = torch.cat([each for _, each in work])
+        labels = torch.tensor([_label(request) for request, _ in work])[owner]
         shape = Shape(config.image_size, config.in_channels)
 
         def find(chunk: Tensor) -> Findings:
@@ -117,21 +134,27 @@ class Examiner:
             parts = (log_prior, anatomy.log_abs_det, anatomy.patch_log_prob, features, complexity)
             return Findings(*(each.double().cpu() for each in parts))
 
-        chunks = torch.arange(len(pixels)).split(SCORE_CHUNK)
-        found = [part for chunk in chunks for part in in_halves(find, chunk)]
-        return Findings(*(torch.cat([getattr(each, field.name) for each in found]) for field in fields(Findings)))
+        found, owner = _made(find, owner, passes)
+        every = Findings(*(torch.cat([getattr(each, part.name) for each in found]) for part in fields(Findings)))
+        return {index: every[owner == index] for index in _staying(work, passes)}
 
     @torch.no_grad()
-    def _by_class(self, pixels: Tensor) -> Tensor:
-        """log p(x | class) (N, K), in nats, on the CPU."""
+    def _by_class(self, work: Sequence[tuple[ScoreRequest, Tensor]], passes: Passes) -> Mapping[int, Tensor]:
+        """log p(x | class) (N, K), in nats, on the CPU, of each request that wants every class, by its index."""
+        wanted = [index for index in _staying(work, passes) if work[index][0].class_index == "all"]
+        if not wanted:
+            return {}
+        images = to_images(torch.cat([work[index][1] for index in wanted]).to(self.device), self.flow.config)
+        pairs = [len(work[index][1]) * self.flow.config.num_classes for index in wanted]
 
-        images = to_images(pixels.to(self.device), self.flow.config)
+        def find(chunk: Tensor) -> Tensor:
+            return pair_log_probs(self.flow, images, chunk.to(self.device)).double().cpu()
 
-        def find(pairs: Tensor) -> Tensor:
-            return pair_log_probs(self.flow, images, pairs.to(self.device)).double().cpu()
-
-        chunks = torch.arange(len(pixels) * self.flow.config.num_classes).split(SCORE_CHUNK)
-        return torch.cat([part for chunk in chunks for part in in_halves(find, chunk)]).view(len(pixels), -1)
+        found, owner = _made(find, torch.tensor(wanted)[_owners(pairs)], passes)
+        every = torch.cat(found)
+        return {
+            index: every[owner == index].view(len(work[index][1]), -1) for index in wanted if index not in passes.left
+        }
 
     def _scores(
         self, request: ScoreRequest, found: Findings, by_class: Tensor | None, judge: tuple[View, Reference] | None
@@ -159,6 +182,24 @@ class Examiner:
                 marginal_log_likelihood_nats=None if by_class is None else marginal(by_class[index], request.prior),
                 classes=() if by_class is None else class_scores(by_class[index], request.prior),
             )
+
+
+def _made(find: Callable[[Tensor], Made], owner: Tensor, passes: Passes) -> tuple[list[Made], Tensor]:
+    """What `find` makes of rows, in order, and whose they are, (M,): of those of `owner` (P,), M are made."""
+    found, owners = [], []
+    for chunk in passes.chunks(owner):
+        found += in_halves(find, chunk)
+        owners.append(owner[chunk])
+    return found, torch.cat(owners)
+
+
+def _owners(counts: Sequence[int]) -> Tensor:
+    """The index of who has each of so many rows."""
+    return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+
+
+def _staying(work: Sequence[object], passes: Passes) -> list[int]:
+    return [index for index in range(len(work)) if index not in passes.left]
 
 
 def _label(request: ScoreRequest) -> int:

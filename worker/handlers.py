@@ -6,10 +6,10 @@ nothing of RQ's bookkeeping.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from pydantic import TypeAdapter
@@ -21,16 +21,20 @@ from model.pixels import to_pixels
 from worker.batch_worker import Outcome
 from worker.contract import GenerateRequest, Kind, PictureRequest, Request, ScoreRequest, ScoreResult, input_key
 from worker.engine import Engine
-from worker.errors import JobError
+from worker.errors import JobCancelled, JobError
 from worker.heat_maps import draw_heat_map
 from worker.images import encode_preview
 from worker.metrics import WorkerMetrics
 from worker.observer import Observer
-from worker.pace import note_pace
+from worker.pace import Done, note_pace
 from worker.painter import Passage
 from worker.picture_jobs import PaintedJob, PictureJob, paint_all
 from worker.picture_store import count_results, store_pictures
+from worker.score_watch import ScoreWatch
 from worker.served_job import INVALID, ServedJob
+
+# A request and its pixels (N, C, H, W), uint8.
+Scoring = tuple[ScoreRequest, Tensor]
 
 OUTCOMES = ("succeeded", "failed", "cancelled", INVALID)
 
@@ -59,16 +63,17 @@ class Handlers:
         if self.kind is Kind.SCORE:
             self.metrics.p_value.labels(self.engine.name)
 
-    def __call__(self, jobs: Sequence[ServedJob]) -> Sequence[Outcome]:
+    def __call__(self, jobs: Sequence[ServedJob], meanwhile: Callable[[], None]) -> Sequence[Outcome]:
         """Do jobs in one batch; a payload is a request's JSON, a result its answer's."""
         self._observe_waits(jobs)
-        work = self._generate if self.kind is Kind.GENERATE else self._score
-        return work(jobs)
+        return self._generate(jobs) if self.kind is Kind.GENERATE else self._score(jobs, meanwhile)
 
     def _generate(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
         def make(wanted: list[PictureJob], able: list[ServedJob]) -> list[Outcome]:
-            observer = Observer(self.connection, able, self._draw)
-            painted = self._timed(sum(each.images for each in wanted), lambda: paint_all(self.engine, wanted, observer))
+            observer, images = Observer(self.connection, able, self._draw), sum(each.images for each in wanted)
+            began_s = self._begin(images)
+            painted = paint_all(self.engine, wanted, observer)
+            self._note(Done(images, images, time.perf_counter() - began_s))
             files: dict[str, Mapping[str, bytes]] = {}
             outcomes = [self._finish(*each, files) for each in zip(able, painted, strict=True)]
             # Written before the jobs are committed as finished: a finished job always has its pictures.
@@ -94,39 +99,48 @@ class Handlers:
     def _draw(self, passage: Passage, owner: int) -> bytes:
         return encode_preview(to_pixels(passage.of(owner), self.engine.flow.config).cpu())
 
-    def _score(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
-        def score(requests: list[ScoreRequest], able: list[ServedJob]) -> list[Outcome]:
-            pixels = [self._pixels(job, request) for job, request in zip(able, requests, strict=True)]
-            there = [index for index, each in enumerate(pixels) if isinstance(each, Tensor)]
-            found = [(requests[index], each) for index, each in enumerate(pixels) if isinstance(each, Tensor)]
-            results = self._timed(sum(len(each) for _, each in found), lambda: self.engine.score_all(found))
-            self._observe_p_values(results)
-            scored = {index: each.model_dump(mode="json") for index, each in zip(there, results, strict=True)}
+    def _score(self, jobs: Sequence[ServedJob], meanwhile: Callable[[], None]) -> list[Outcome]:
+        def score(work: list[Scoring], able: list[ServedJob]) -> list[Outcome]:
+            made = self._scored(work, ScoreWatch(self.connection, able, meanwhile))
+            results = {job.id: each for job, each in zip(able, made, strict=True) if isinstance(each, ScoreResult)}
+            self._observe_p_values(results.values())
             maps = {
-                able[index].id: {"0": self._heat_map(*work, result)}
-                for index, work, result in zip(there, found, results, strict=True)
-                if work[0].heat_map
+                job.id: {"0": self._heat_map(*each, results[job.id])}
+                for job, each in zip(able, work, strict=True)
+                if each[0].heat_map and job.id in results
             }
             store_pictures(self.connection, maps, self.result_ttl_s)
-            kept = {able[index].id: result for index, result in scored.items()}
+            kept = {job_id: result.model_dump(mode="json") for job_id, result in results.items()}
             count_results(self.connection, kept, self.result_ttl_s)
-            return [scored[index] if isinstance(each, Tensor) else each for index, each in enumerate(pixels)]
+            return [each if isinstance(each, JobError) else kept[job.id] for job, each in zip(able, made, strict=True)]
 
-        return self._with_requests(jobs, lambda job: self._checked(ScoreRequest.model_validate(job.args[0])), score)
+        def parse(job: ServedJob) -> Scoring:
+            request = self._checked(ScoreRequest.model_validate(job.args[0]))
+            return request, self._pixels(job, request)
+
+        return self._with_requests(jobs, parse, score)
+
+    def _scored(self, work: list[Scoring], watch: ScoreWatch) -> list[ScoreResult | JobCancelled]:
+        cost = sum(self.engine.passes(request) for request, _ in work)
+        began_s = self._begin(cost)
+        results = self.engine.score_all(work, watch)
+        images = sum(len(result.scores) for result in results if isinstance(result, ScoreResult))
+        self._note(Done(images, cost - watch.undone, time.perf_counter() - began_s - watch.away_s))
+        return results
 
     def _heat_map(self, request: ScoreRequest, pixels: Tensor, result: ScoreResult) -> bytes:
         usual = self.engine.judge(request)
         return draw_heat_map(pixels[0], result.scores[0], request, self.engine.facts(), usual)
 
-    def _observe_p_values(self, results: Sequence[ScoreResult]) -> None:
+    def _observe_p_values(self, results: Iterable[ScoreResult]) -> None:
         for verdict in (score.verdict for result in results for score in result.scores):
             if verdict is not None:
                 self.metrics.p_value.labels(self.engine.name).observe(verdict.p_value)
 
-    def _pixels(self, job: ServedJob, request: ScoreRequest) -> Tensor | JobError:
+    def _pixels(self, job: ServedJob, request: ScoreRequest) -> Tensor:
         content = self.connection.get(input_key(job.id))
         if not isinstance(content, bytes):
-            return JobError("the pixels are gone: the job waited longer than they are kept")
+            raise JobError("the pixels are gone: the job waited longer than they are kept")
         config = self.engine.flow.config
         flat = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         return flat.view(len(request.images), config.in_channels, config.image_size, config.image_size)
@@ -143,6 +157,8 @@ class Handlers:
         for job in jobs:
             try:
                 requests.append(parse(job))
+            except RedisError:  # Not the job's fault: the batch is tried again.
+                raise
             except Exception as error:
                 outcomes[job.id] = error
         able = [job for job in jobs if job.id not in outcomes]
@@ -155,19 +171,19 @@ class Handlers:
         self.engine.check(request)
         return request
 
-    def _timed(self, images: int, work: Callable[[], Any]) -> Any:
-        """Time a batch, count its images, and fold its pace into the average that estimates are made from."""
-        labels, started_s = (self.engine.name, self.kind), time.perf_counter()
-        self.metrics.batch_size.labels(*labels).observe(images)
-        result = work()
-        batch_s = time.perf_counter() - started_s
-        self.metrics.batch_duration.labels(*labels).observe(batch_s)
-        self._count("images", images)
+    def _begin(self, cost: int) -> float:
+        """Tell how large a batch is; when it begins."""
+        self.metrics.batch_size.labels(self.engine.name, self.kind).observe(cost)
+        return time.perf_counter()
+
+    def _note(self, done: Done) -> None:
+        """Tell how long a batch took, count its images, and fold its pace into what estimates are made from."""
+        self.metrics.batch_duration.labels(self.engine.name, self.kind).observe(done.batch_s)
+        self._count("images", done.images)
         try:
-            note_pace(self.connection, self.kind, self.engine.name, images, batch_s, self.result_ttl_s)
+            note_pace(self.connection, self.kind, self.engine.name, done, self.result_ttl_s)
         except RedisError as error:  # An estimate is not worth a batch.
             log.warning("pace not noted: %s", error)
-        return result
 
     def _observe_waits(self, jobs: Sequence[ServedJob]) -> None:
         for job in jobs:

@@ -16,26 +16,47 @@ from rq.executions import Execution
 from rq.job import JobStatus
 from rq.utils import as_text
 
-from worker.contract import IMAGES_FIELD, LEASE_S, MAX_RETRIES, PROGRESS_FIELD, JobState, job_key
+from worker.contract import COST, LEASE_S, MAX_RETRIES, PROGRESS_FIELD, JobState, job_key
 from worker.news import tell_state
 from worker.served_job import ServedJob
 
-# Takes jobs from the front of the queue while their images fit beside those of the jobs that were taken before;
-# answers what is left of the batch, and the jobs.
-DRAIN = """
-local function images(id) return tonumber(redis.call('HGET', ARGV[2] .. id, ARGV[3]) or 1) end
+# Takes jobs from the front of the queue while they fit beside those that were taken before; answers what is left of
+# the batch, and the jobs.
+DRAIN = (
+    COST
+    + """
 local left, answer = tonumber(ARGV[1]), {0}
-for before = 4, #ARGV do left = left - images(ARGV[before]) end
+for before = 3, #ARGV do left = left - cost(ARGV[2] .. ARGV[before]) end
 while left > 0 do
   local id = redis.call('LINDEX', KEYS[1], 0)
-  if not id or images(id) > left then break end
+  if not id or cost(ARGV[2] .. id) > left then break end
   redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')
   answer[#answer + 1] = id
-  left = left - images(id)
+  left = left - cost(ARGV[2] .. id)
 end
 answer[1] = left
 return answer
 """
+)
+# Takes jobs that fit into a batch, from before, between and behind those that do not, while they fit beside those that
+# were taken before. None over which a worker died: those run alone.
+TAKE_LESSER = (
+    COST
+    + """
+local most, left, answer = tonumber(ARGV[1]), tonumber(ARGV[1]), {}
+for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+  local size, retries = cost(ARGV[2] .. id), tonumber(redis.call('HGET', ARGV[2] .. id, 'retries_left') or ARGV[3])
+  if size <= most and retries >= tonumber(ARGV[3]) then
+    if size > left then break end
+    redis.call('LREM', KEYS[1], 1, id)
+    redis.call('RPUSH', KEYS[2], id)
+    answer[#answer + 1] = id
+    left = left - size
+  end
+end
+return answer
+"""
+)
 # Returns a popped job to the front, once.
 PUT_BACK = "if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then redis.call('LPUSH', KEYS[2], ARGV[1]) end"
 POLL_S = 0.001
@@ -56,12 +77,12 @@ class Intake:
 
     Attributes:
         queue: The queue.
-        max_images: Of a batch; a single job may have more.
+        max_cost: Of a batch, in images or in forward passes of scorings; a single job may cost more.
         window_s: How long a batch that is not full waits for more jobs; 0 = takes what is there.
     """
 
     queue: Queue
-    max_images: int
+    max_cost: int
     window_s: float
 
     @property
@@ -85,6 +106,17 @@ class Intake:
             if left <= 0 or time.monotonic() >= deadline_s:
                 return ids
             time.sleep(POLL_S)
+
+    def pop_lesser(self) -> list[str]:
+        """Ids of jobs that fit into a batch, moved to the intermediate list past those that do not; perhaps none."""
+        take = self.connection.register_script(TAKE_LESSER)
+        keys = [self.queue.key, self.queue.intermediate_queue_key]
+        return [as_text(each) for each in take(keys=keys, args=[self.max_cost, job_key(""), MAX_RETRIES])]
+
+    def lesser(self, worker_name: str) -> Batch:
+        """A batch of the jobs of `pop_lesser`, claimed; perhaps empty."""
+        ids = self.pop_lesser()
+        return self.claim(ids, worker_name) if ids else Batch((), ())
 
     def claim(
         self, ids: Sequence[str], worker_name: str, tell_busy: Callable[[Pipeline], None] = lambda _pipeline: None
@@ -128,7 +160,7 @@ class Intake:
     def _drain(self, taken: list[str]) -> list[Any]:
         drain = self.connection.register_script(DRAIN)
         keys = [self.queue.key, self.queue.intermediate_queue_key]
-        answer: list[Any] = drain(keys=keys, args=[self.max_images, job_key(""), IMAGES_FIELD, *taken])
+        answer: list[Any] = drain(keys=keys, args=[self.max_cost, job_key(""), *taken])
         return answer
 
 
@@ -138,11 +170,6 @@ def _sorted_out(jobs: list[ServedJob]) -> tuple[list[ServedJob], list[ServedJob]
     A job that has cost a worker its life runs alone, so that it takes no neighbours along.
     """
     queued = [job for job in jobs if job.get_status(refresh=False) is JobStatus.QUEUED]
-    alone = bool(queued) and _is_suspect(queued[0])
-    together = queued[:1] if alone else [job for job in queued if not _is_suspect(job)]
+    alone = bool(queued) and queued[0].is_suspect
+    together = queued[:1] if alone else [job for job in queued if not job.is_suspect]
     return together, [job for job in queued if job not in together]
-
-
-def _is_suspect(job: ServedJob) -> bool:
-    """Whether a worker died over this job."""
-    return job.retries_left is not None and job.retries_left < MAX_RETRIES

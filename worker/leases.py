@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from worker.contract import LEASE_S
 from worker.intake import Batch
+from worker.time_limit import alarm_paused
 
 RENEWAL_S = LEASE_S / 3
 # Past its deadline a batch has had the timeout's exception; what does not heed it cannot be interrupted.
@@ -35,23 +36,35 @@ class Leases:
 
     connection: Redis
     upkeep: Callable[[], None]
-    batch: Batch | None = None
+    batches: tuple[Batch, ...] = ()
     deadline_s: float = float("inf")
     threads: Sequence[threading.Thread] = ()
     _ended: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
     def held(self, batch: Batch) -> Iterator[None]:
-        """Renew the leases of a batch while the block lasts."""
-        self.batch = batch
+        """Renew the leases of a batch while the block lasts, beside those of one that waits for it."""
+        before = self.batches
+        self.batches = (*before, batch)
         try:
             yield
         finally:
-            self.batch, self.deadline_s = None, float("inf")
+            self.batches, self.deadline_s = before, float("inf")
 
     def allow(self, timeout_s: float) -> None:
         """Let what runs now take so long, before the process is ended."""
         self.deadline_s = time.monotonic() + timeout_s
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the clock of what runs while the block lasts: something else runs meanwhile, on a clock of its own."""
+        left_s = self.deadline_s - time.monotonic()
+        self.deadline_s = float("inf")
+        try:
+            with alarm_paused():
+                yield
+        finally:
+            self.deadline_s = time.monotonic() + left_s
 
     @contextmanager
     def renewing(self) -> Iterator[None]:
@@ -91,10 +104,11 @@ class Leases:
                 log.exception("leases perhaps not renewed, trying again")
 
     def _renew(self) -> None:
-        batch = self.batch
-        if batch is None:
+        batches = self.batches
+        if not batches:
             return
         with self.connection.pipeline() as pipeline:
-            for job, execution in zip(batch.jobs, batch.executions, strict=True):
-                execution.heartbeat(job.started_job_registry, LEASE_S, pipeline=pipeline)
+            for batch in batches:
+                for job, execution in zip(batch.jobs, batch.executions, strict=True):
+                    execution.heartbeat(job.started_job_registry, LEASE_S, pipeline=pipeline)
             pipeline.execute()

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 WAIT_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 BATCH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096)
 # p-values are uniform while all is well: each step is a share of what should fall under it.
 P_VALUES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 LABELS = ("model", "kind")
@@ -24,7 +24,11 @@ class WorkerMetrics:
             "tarflow_job_wait_seconds", "Time in the queue", LABELS, buckets=WAIT_BUCKETS_S, registry=registry
         )
         self.batch_size = Histogram(
-            "tarflow_batch_size", "Images in a batch", LABELS, buckets=BATCH_SIZES, registry=registry
+            "tarflow_batch_size",
+            "Images in a batch; of scores, forward passes",
+            LABELS,
+            buckets=BATCH_SIZES,
+            registry=registry,
         )
         self.batch_duration = Histogram(
             "tarflow_batch_duration_seconds", "Time a batch took", LABELS, buckets=BATCH_BUCKETS_S, registry=registry

@@ -28,33 +28,51 @@ from worker.contract import (
 )
 from worker.news import tell
 from worker.painter import Passage
+from worker.passes import Share
 from worker.served_job import ServedJob
 
 # Notes on every job how far it is, and tells of it, unless it is to be cancelled or has left its batch.
-# KEYS: stream of news. ARGV: progress as noted, as told, prefix of jobs, of events, fields of progress, cancellation
-# and previews, length and TTL of events and of the news, then each job's id and 1 if it is still in the batch.
+# KEYS: stream of news. ARGV: prefix of jobs, of events, fields of progress, cancellation and previews, length and TTL
+# of events and of the news, then of each job its id, and its progress as noted and as told, empty if it has left.
 # Answers for each job: 0 = nothing, 1 = it is to be cancelled, 2 = previews are wanted.
 NOTE = """
 local wishes = {}
-for i = 12, #ARGV, 2 do
-  local job, events, wish = ARGV[3] .. ARGV[i], ARGV[4] .. ARGV[i], 0
-  local cancelled, preview = unpack(redis.call('HMGET', job, ARGV[6], ARGV[7]))
+for i = 10, #ARGV, 3 do
+  local job, events, wish = ARGV[1] .. ARGV[i], ARGV[2] .. ARGV[i], 0
+  local cancelled, preview = unpack(redis.call('HMGET', job, ARGV[4], ARGV[5]))
   if cancelled then wish = 1
-  elseif ARGV[i + 1] == '1' then
+  elseif ARGV[i + 1] ~= '' then
     if preview then wish = 2 end
-    redis.call('HSET', job, ARGV[5], ARGV[1])
-    redis.call('XADD', events, 'MAXLEN', '~', ARGV[8], '*', 'event', 'progress', 'data', ARGV[2])
-    redis.call('EXPIRE', events, ARGV[9])
-    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[10], '*', 'job_id', ARGV[i], 'event', 'progress')
+    redis.call('HSET', job, ARGV[3], ARGV[i + 1])
+    redis.call('XADD', events, 'MAXLEN', '~', ARGV[6], '*', 'event', 'progress', 'data', ARGV[i + 2])
+    redis.call('EXPIRE', events, ARGV[7])
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[8], '*', 'job_id', ARGV[i], 'event', 'progress')
   end
   wishes[#wishes + 1] = wish
 end
-redis.call('EXPIRE', KEYS[1], ARGV[11])
+redis.call('EXPIRE', KEYS[1], ARGV[9])
 return wishes
 """
 CANCEL, PREVIEW = 1, 2
 
 log = logging.getLogger(__name__)
+
+
+def note_shares(connection: Redis, jobs: Sequence[ServedJob], shares: Sequence[Share | None]) -> list[int]:
+    """Note and tell how far each job is, None = it has left its batch; what is wished of each: 0, CANCEL or PREVIEW."""
+    fields = (job_key(""), events_key(""), PROGRESS_FIELD, CANCEL_FIELD, PREVIEW_FIELD)
+    limits = (EVENTS_LENGTH, EVENTS_TTL_S, NEWS_LENGTH, NEWS_TTL_S)
+    told = [each for job, share in zip(jobs, shares, strict=True) for each in (job.id, *_told(share))]
+    wishes: list[int] = connection.register_script(NOTE)(keys=[NEWS_STREAM], args=(*fields, *limits, *told))
+    return wishes
+
+
+def _told(share: Share | None) -> tuple[str, str]:
+    """Progress as noted and as told."""
+    if share is None:
+        return "", ""
+    told = {"done": share.done, "steps": share.steps, "progress": share.done / share.steps}
+    return f"{share.done}/{share.steps}", json.dumps(told)
 
 
 @dataclass(frozen=True)
@@ -74,13 +92,9 @@ class Observer:
             return frozenset()
 
     def _note(self, passage: Passage) -> frozenset[int]:
-        share = {"done": passage.done, "steps": passage.blocks, "progress": passage.done / passage.blocks}
-        fields = (job_key(""), events_key(""), PROGRESS_FIELD, CANCEL_FIELD, PREVIEW_FIELD)
-        limits = (EVENTS_LENGTH, EVENTS_TTL_S, NEWS_LENGTH, NEWS_TTL_S)
-        jobs = [each for index, job in enumerate(self.jobs) for each in (job.id, int(passage.has(index)))]
-        note = self.connection.register_script(NOTE)
-        args = (f"{passage.done}/{passage.blocks}", json.dumps(share), *fields, *limits, *jobs)
-        wishes = note(keys=[NEWS_STREAM], args=args)
+        share = Share(passage.done, passage.blocks)
+        shares = [share if passage.has(index) else None for index in range(len(self.jobs))]
+        wishes = note_shares(self.connection, self.jobs, shares)
         with self.connection.pipeline() as pipeline:
             for index in (index for index, wish in enumerate(wishes) if wish == PREVIEW):
                 content = base64.b64encode(self.draw(passage, index)).decode()

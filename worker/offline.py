@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from pictures.fitting import Shape, UnfitImage, decode, fit
-from worker.contract import DEFAULT_ALPHA, MAX_SEED, GenerateRequest, ModelFacts, ScoreInput, ScoreRequest, ScoreResult
+from worker.contract import MAX_FILES, MAX_SEED, GenerateRequest, ModelFacts, ScoreInput, ScoreResult, ScoreWish, Unfit
 from worker.engine import Engine
 from worker.errors import JobError
 from worker.heat_maps import draw_heat_map
@@ -81,45 +81,39 @@ def _request(facts: ModelFacts, wish: GenerateWish) -> GenerateRequest:
     )
 
 
-@dataclass(frozen=True)
-class ScoreWish:
-    """What the command line may say of a scoring; `heat_map` is the file to write it to."""
+def score_files(
+    engine: Engine,
+    files: list[Path],
+    wish: ScoreWish,
+    heat_map: Path | None = None,
+    reached: Callable[[int, int], None] | None = None,
+) -> ScoreResult:
+    """Scores of image files, in order.
 
-    class_name: str | None = None
-    alpha: float = DEFAULT_ALPHA
-    patches: bool = False
-    heat_map: Path | None = None
-
-
-def score_files(engine: Engine, files: list[Path], wish: ScoreWish) -> ScoreResult:
-    """Scores of image files, in order, judged by the model's first calibration; the heat map is written.
+    Args:
+        engine: What scores.
+        files: The images.
+        wish: What is wanted of them.
+        heat_map: The file to write the one image's to.
+        reached: Told, between chunks, how many forward passes are done of how many.
 
     Raises:
-        ValueError: An unknown class, a value out of its bounds, a file that is no image, several for a heat map.
+        ValueError: A wish that the model cannot fulfil, a file that is no image, too many, several for a heat map.
     """
-    if wish.heat_map and len(files) > 1:
+    if heat_map and len(files) > 1:
         raise ValueError(f"--heat-map takes one file, got {len(files)}")
+    if len(files) > MAX_FILES:
+        raise Unfit("image", "body", f"takes 1..{MAX_FILES} files, got {len(files)}")
     facts = engine.facts()
     shape = Shape(facts.image_size, facts.in_channels)
     blobs = [_pixels(file, shape) for file in files]
     inputs = tuple(ScoreInput(sha256=hashlib.sha256(blob).hexdigest()) for blob in blobs)
-    every = wish.class_name == "all" and facts.num_classes > 0
-    calibration = facts.calibration(None)
-    request = ScoreRequest(
-        model=facts.name,
-        model_digest=facts.digest,
-        class_index="all" if every else facts.class_index(wish.class_name),
-        images=inputs,
-        calibration=calibration.id if calibration else None,
-        alpha=wish.alpha,
-        patches=wish.patches,
-        heat_map=wish.heat_map is not None,
-    )
+    request = wish.request(facts, inputs, heat_map is not None)
     flat = torch.frombuffer(bytearray(b"".join(blobs)), dtype=torch.uint8)
     pixels = flat.view(len(blobs), shape.channels, shape.side, shape.side)
-    result = engine.score(request, pixels)
-    if wish.heat_map:
-        wish.heat_map.write_bytes(draw_heat_map(pixels[0], result.scores[0], request, facts, engine.judge(request)))
+    result = engine.score(request, pixels, reached)
+    if heat_map:
+        heat_map.write_bytes(draw_heat_map(pixels[0], result.scores[0], request, facts, engine.judge(request)))
     return result
 
 

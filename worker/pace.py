@@ -1,8 +1,10 @@
-"""How fast images are done, as those are told who wait or look.
+"""How fast work is done, as those are told who wait or look.
 
 Owns the average that estimates are made from, and the counts of the last minutes, by Redis's clock. Knows
 nothing of what is done.
 """
+
+from dataclasses import dataclass
 
 from redis import Redis
 
@@ -12,8 +14,8 @@ PACE_WEIGHT = 0.2
 # A minute that is under way, and the one before it.
 COUNTED_S = 120
 
-# KEYS: average. ARGV: seconds an image took, weight of it, seconds the average is kept, images, how the names of
-# the counts begin, seconds they are kept.
+# KEYS: average. ARGV: seconds an image or a pass took, weight of it, seconds the average is kept, images, how the names
+# of the counts begin, seconds they are kept.
 NOTE = """
 local before = tonumber(redis.call('GET', KEYS[1]) or ARGV[1])
 redis.call('SET', KEYS[1], tostring(before + ARGV[2] * (ARGV[1] - before)), 'EX', ARGV[3])
@@ -23,17 +25,25 @@ redis.call('EXPIRE', minute, ARGV[6])
 """
 
 
-def note_pace(connection: Redis, kind: Kind, model: str, images: int, batch_s: float, ttl_s: int) -> None:
-    """Fold a batch of so many images, done in so many seconds, into what is told of a model's pace.
+@dataclass(frozen=True)
+class Done:
+    """A batch that is done: its images, what they cost (their forward passes, if they were scored), seconds it took."""
+
+    images: int
+    cost: int
+    batch_s: float
+
+
+def note_pace(connection: Redis, kind: Kind, model: str, done: Done, ttl_s: int) -> None:
+    """Fold a batch into what is told of a model's pace.
 
     Args:
         connection: Redis.
         kind: Of work.
         model: Its name.
-        images: In the batch.
-        batch_s: Seconds it took.
+        done: The batch.
         ttl_s: Seconds the average is kept.
     """
-    image_s = batch_s / max(1, images)
-    args = (image_s, PACE_WEIGHT, ttl_s, images, done_key(kind, model), COUNTED_S)
+    each_s = done.batch_s / max(1, done.cost)
+    args = (each_s, PACE_WEIGHT, ttl_s, done.images, done_key(kind, model), COUNTED_S)
     connection.register_script(NOTE)(keys=[pace_key(kind, model)], args=args)

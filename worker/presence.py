@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from redis import Redis
 from redis.exceptions import RedisError
 
-from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, device_key, facts_key, workers_key
+from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, calibrations_key, device_key, facts_key, workers_key
 
 BEAT_S = 3.0
 FACTS_TTL_S = 24 * 3600
@@ -68,5 +68,8 @@ def announce(connection: Redis, worker_name: str, kind: Kind, facts: ModelFacts,
     with connection.pipeline() as pipeline:
         pipeline.eval(LIVE, 1, workers_key(kind, facts.name), worker_name, PRESENCE_TTL_S)
         pipeline.set(facts_key(facts.name), facts.model_dump_json(), ex=FACTS_TTL_S)
+        if kind is Kind.SCORE:  # The others load no calibrations: what they say of them counts for nothing.
+            told = facts.told_calibrations.model_dump_json()
+            pipeline.set(calibrations_key(facts.name), told, ex=FACTS_TTL_S)
         pipeline.set(device_key(worker_name), device, ex=PRESENCE_TTL_S)
         pipeline.execute()

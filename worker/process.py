@@ -66,8 +66,9 @@ def run_worker(settings: WorkerSettings) -> int:
 
 def _load(settings: WorkerSettings) -> Engine:
     checkpoint = settings.models.split(",")[0].strip()
-    engine = Engine.start(model_name(checkpoint), checkpoint, settings.device)
-    return engine.warmed_up(settings.threads or available_cores()) if settings.kind is Kind.GENERATE else engine
+    scores = settings.kind is Kind.SCORE
+    engine = Engine.start(model_name(checkpoint), checkpoint, settings.device, judges=scores)
+    return engine.warmed_up(settings.threads or available_cores()) if not scores else engine
 
 
 def _serve(settings: WorkerSettings, engine: Engine, canary: Canary, metrics: WorkerMetrics, health: Health) -> int:

@@ -40,4 +40,8 @@ class Progress:
             self._bar.refresh()
         elif time.monotonic() - self._printed_s >= LINE_INTERVAL_S:
             self._printed_s = time.monotonic()
-            print(f"{self.title}: {done} of {total} {self.unit}s", file=sys.stderr, flush=True)
+            print(
+                f"{self.title}: {done} of {total} {self.unit}{'es' if self.unit.endswith('s') else 's'}",
+                file=sys.stderr,
+                flush=True,
+            )

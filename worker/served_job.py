@@ -13,7 +13,18 @@ from rq.job import Job, JobStatus
 from rq.timeouts import JobTimeoutException
 from rq.utils import now, utcformat
 
-from worker.contract import ENDED_EVENTS_TTL_S, TRACE_FIELD, Failure, FailureReason, JobState, events_key, input_key
+from worker.contract import (
+    ENDED_EVENTS_TTL_S,
+    IMAGES_FIELD,
+    MAX_RETRIES,
+    PASSES_FIELD,
+    TRACE_FIELD,
+    Failure,
+    FailureReason,
+    JobState,
+    events_key,
+    input_key,
+)
 from worker.errors import JobError, JobRefused
 from worker.lease_registry import LeaseRegistry
 from worker.news import tell_state
@@ -35,15 +46,23 @@ class ServedJob(Job):
 
     Attributes:
         traceparent: The trace it is part of, as the service queued it; None if it said nothing.
+        cost: Images, or forward passes of a scoring.
     """
 
     traceparent: str | None = None
+    cost: int = 1
 
     def restore(self, raw_data: Any) -> None:
         """Take the fields of its hash, ours too."""
         super().restore(raw_data)
         found = raw_data.get(TRACE_FIELD.encode())
         self.traceparent = None if found is None else found.decode(errors="replace")
+        self.cost = int(raw_data.get(PASSES_FIELD.encode()) or raw_data.get(IMAGES_FIELD.encode()) or 1)
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a worker died over this job."""
+        return self.retries_left is not None and self.retries_left < MAX_RETRIES
 
     @property
     def end(self) -> JobState | None:

@@ -24,7 +24,7 @@ class WorkerSettings(BaseSettings):
         str, NoDecode, Field(description="checkpoint names or paths, comma-separated; the first is served")
     ] = "mnist-28"
     device: Annotated[str, Field(description="auto, cpu, cuda or cuda:N")] = "auto"
-    max_batch: Annotated[int, Field(ge=1, le=1024, description="images of a batch")] = 32
+    max_batch: Annotated[int, Field(ge=1, le=1024, description="images of a batch; of scores, forward passes")] = 32
     batch_window_ms: Annotated[
         int, Field(ge=0, le=1000, description="milliseconds a batch waits for more jobs; 0 = takes what is there")
     ] = 0

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from redis import Redis
 
@@ -54,7 +54,7 @@ class KnownAnswers:
     def __init__(self, connection: Redis, batch_s: float) -> None:
         self.connection, self.batch_s = connection, batch_s
 
-    def __call__(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
+    def __call__(self, jobs: Sequence[ServedJob], _meanwhile: Callable[[], None]) -> list[Outcome]:
         """Answer with the seeds."""
         requests = [GenerateRequest.model_validate(job.args[0]) for job in jobs]
         seeds = {request.seed for request in requests}
@@ -83,7 +83,7 @@ def main() -> int:
     for number in JUMPS_S:
         signal.signal(number, lambda number, _frame: clock.jump(JUMPS_S[signal.Signals(number)]))
     handler = KnownAnswers(connect(url), batch_ms / 1e3)
-    worker = BatchWorker(connect(url), Kind.GENERATE, MODEL, handler, max_images=8, window_s=0)
+    worker = BatchWorker(connect(url), Kind.GENERATE, MODEL, handler, max_cost=8, window_s=0)
     with clock.installed(), presence(connect(url), worker.name, Kind.GENERATE, FACTS, "cpu"):
         worker.work(logging_level="WARNING")
     return 0 if worker.was_told_to_stop else 1

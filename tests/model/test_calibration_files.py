@@ -1,7 +1,11 @@
 """Owns the laws of calibrations on disk: what is saved comes back exactly; what does not fit is refused by name."""
 
 import json
+import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +26,9 @@ DIGEST = "d1" * 32
 def calibration(flow: TarFlow, *views: View, name: str = "default") -> Calibration:
     """A calibration of random numbers."""
     names = {view: feature_names(flow.config, view is View.ALL) for view in views or (View.NONE, View.GIVEN)}
-    provenance = Provenance("2026-01-01T00:00:00+00:00", DIGEST, "cats", 200, 7, 100, 100, 3, 2, "tarflow calibrate")
+    provenance = Provenance(
+        "2026-01-01T00:00:00+00:00", DIGEST, "cats", 200, 7, 100, 100, 3, 2, "tarflow calibrate", "zlib", (3, 4)
+    )
     references = {view: _reference(len(each)) for view, each in names.items()}
     return Calibration(name, provenance, references, names)
 
@@ -90,6 +96,81 @@ def test_a_calibration_replaces_one_of_its_name(make_flow: FlowMaker, kept: Cali
 def test_saving_leaves_two_files_that_others_may_read(kept: Calibration, tmp_path: Path) -> None:
     modes = {file.name: file.stat().st_mode & 0o444 for file in (tmp_path / "calibration").iterdir()}
     assert modes == {f"{kept.name}.json": 0o444, f"{kept.name}.safetensors": 0o444}
+
+
+class Crash(BaseException):
+    """The end of a process."""
+
+
+@contextmanager
+def crash(at: int) -> Iterator[None]:
+    """End what runs at a replacement of a file, the first being 0."""
+    replaced, replace_file = 0, os.replace
+
+    def count(*files: Path) -> None:
+        nonlocal replaced
+        if replaced == at:
+            raise Crash
+        replaced += 1
+        replace_file(*files)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.replace", count)
+        with suppress(Crash):
+            yield
+            pytest.fail("nothing was replaced so often")
+
+
+def which(tmp_path: Path, *candidates: Calibration) -> int:
+    """Which of some calibrations the default is."""
+    found = load_calibration(tmp_path, "default", DIGEST, "cpu").references[View.NONE].scores
+    return [torch.equal(found, each.references[View.NONE].scores) for each in candidates].index(True)
+
+
+@pytest.mark.parametrize(("at", "found"), [(0, 0), (1, 0), (2, 1)])
+def test_a_replacement_that_breaks_off_leaves_the_old_or_the_new(
+    at: int, found: int, make_flow: FlowMaker, kept: Calibration, tmp_path: Path
+) -> None:
+    again = calibration(make_flow())
+    with crash(at):
+        save_calibration(again, tmp_path)
+    assert which(tmp_path, kept, again) == found
+
+
+@pytest.mark.parametrize("first", range(3))
+@pytest.mark.parametrize("second", range(3))
+def test_nor_is_anything_lost_when_the_next_breaks_off_too(
+    first: int, second: int, make_flow: FlowMaker, kept: Calibration, tmp_path: Path
+) -> None:
+    tries = [calibration(make_flow()) for _ in range(3)]
+    for made, at in zip(tries, (first, second), strict=False):
+        with crash(at):
+            save_calibration(made, tmp_path)
+        assert which(tmp_path, kept, *tries) >= 0
+    save_calibration(tries[2], tmp_path)
+    assert which(tmp_path, *tries) == 2
+    assert len(list((tmp_path / "calibration").iterdir())) == 2
+
+
+def test_who_reads_while_it_is_replaced_again_and_again_gets_one_whole(
+    make_flow: FlowMaker, kept: Calibration, tmp_path: Path
+) -> None:
+    turns = [kept, *(calibration(make_flow()) for _ in range(19))]
+    ended = threading.Event()
+
+    def read() -> int:
+        reads = 0
+        while not ended.is_set():
+            which(tmp_path, *turns)
+            reads += 1
+        return reads
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        for turn in range(200):
+            save_calibration(turns[turn % 20], tmp_path)
+        ended.set()
+        assert reading.result() > 0
 
 
 @pytest.mark.parametrize("name", ["v1.2", "v1.3", "a-b_c"])

@@ -1,10 +1,12 @@
 """Owns the laws of complexity: it grows from one colour to noise, and knows nothing but the pixels."""
 
 import random
+import re
 
 import pytest
+from PIL import Image
 
-from pictures.complexity import complexity_bits_per_dim
+from pictures.complexity import complexity_bits_per_dim, encoder, probe_lengths
 from pictures.fitting import Shape
 
 SHAPES = [Shape(8, 1), Shape(28, 1), Shape(28, 3), Shape(64, 3)]
@@ -48,3 +50,24 @@ def test_equal_pixels_are_equally_complex(shape: Shape) -> None:
 def test_a_grey_picture_in_colours_is_less_complex_by_value() -> None:
     grey = stripes(Shape(28, 1))
     assert complexity_bits_per_dim(grey * 3, Shape(28, 3)) < complexity_bits_per_dim(grey, Shape(28, 1))
+
+
+def lengths_with(level: int) -> tuple[int, ...]:
+    """Lengths of the probes at another level of compression: an encoder that is another."""
+    save = Image.Image.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image.Image, "save", lambda image, file, kind, **_: save(image, file, kind, compress_level=level))
+        return probe_lengths.__wrapped__()
+
+
+def test_the_lengths_of_the_probes_are_the_encoder_s() -> None:
+    assert lengths_with(9) == probe_lengths()
+
+
+@pytest.mark.parametrize("level", [1, 3, 6])
+def test_another_encoder_is_seen_by_the_lengths_of_the_probes(level: int) -> None:
+    assert lengths_with(level) != probe_lengths()
+
+
+def test_the_encoder_is_named_with_the_zlib_it_brings() -> None:
+    assert re.fullmatch(r"Pillow \d\S* with zlib(-ng)? \d\S*; Python's own zlib is \d\S*", encoder())

@@ -129,7 +129,7 @@ class StandIn:
             self.work(kind)
             return answer.result()
 
-    def __call__(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
+    def __call__(self, jobs: Sequence[ServedJob], _meanwhile: Callable[[], None]) -> list[Outcome]:
         """Do jobs as the handler of both kinds."""
         return [self.failure or self._do(job, job.args[0]) for job in jobs]
 

@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 from rq.job import JobStatus
 
+from service.admission import DEFAULT_MAX_QUEUED_PASSES
 from service.errors import KeyReused, QueueFull
 from tests.blocking_queue import Blocking
 from tests.service.stand_in import StandIn
@@ -22,7 +23,7 @@ from tests.service.submissions import (
     submit,
     submit_score,
 )
-from worker.contract import GenerateRequest, JobState, Kind, ScoreInput, input_key
+from worker.contract import GenerateRequest, JobState, Kind, ScoreInput, input_key, pace_key
 
 THREADS, ATTEMPTS = 8, 40
 FULL = r"^64 images wait already, at most 64 may$"
@@ -88,6 +89,34 @@ def test_the_images_of_a_score_are_counted(queue: Blocking) -> None:
     submit_score(queue, images=images)
     with pytest.raises(QueueFull, match=FULL):
         submit_score(queue)
+
+
+DEAR: dict[str, Any] = {"class_index": "all", "images": (ScoreInput(sha256="b2" * 32),) * 4, "classes": 1000}
+PASSES = 4 * 1001
+
+
+def test_the_passes_of_scores_are_bounded_beside_their_images(queue: Blocking) -> None:
+    for alpha in (0.1, 0.2):
+        submit_score(queue, alpha=alpha, **DEAR)
+    limit = f"^{2 * PASSES} forward passes wait already, at most {DEFAULT_MAX_QUEUED_PASSES} may$"
+    with pytest.raises(QueueFull, match=limit):
+        submit_score(queue, alpha=0.3, **DEAR)
+
+
+def test_who_is_refused_for_his_passes_does_not_stand_in_the_way_of_less(queue: Blocking) -> None:
+    for alpha in (0.1, 0.2):
+        submit_score(queue, alpha=alpha, **DEAR)
+    job_id = submit_score(queue)
+    assert queue.view(job_id).cost_ahead == 2 * PASSES
+
+
+def test_who_is_refused_for_his_passes_is_told_when_they_should_be_done(queue: Blocking, redis: Redis) -> None:
+    redis.set(pace_key(Kind.SCORE, "digits"), 0.5)
+    for alpha in (0.1, 0.2):
+        submit_score(queue, alpha=alpha, **DEAR)
+    with pytest.raises(QueueFull) as refused:
+        submit_score(queue, alpha=0.3, **DEAR)
+    assert refused.value.retry_after_s == PASSES
 
 
 @pytest.mark.parametrize("ask", [submit_score, lambda queue: submit(queue, model="another")], ids=["kind", "model"])

@@ -155,7 +155,7 @@ def test_a_cancelled_job_is_not_done(queue: Blocking, redis: Redis) -> None:
 def test_a_job_that_a_worker_just_took_does_not_begin_once_it_is_cancelled(queue: Blocking, redis: Redis) -> None:
     job_id = submit(queue)
     rq_queue = Queue(queue_name(Kind.GENERATE, "digits"), connection=redis, serializer="json", job_class=ServedJob)
-    intake = Intake(rq_queue, max_images=1, window_s=0)
+    intake = Intake(rq_queue, max_cost=1, window_s=0)
     popped = intake.pop(wait=False)
     outcome = queue.cancel(job_id)
     begun = intake.claim(popped, "stand-in").jobs

@@ -1,6 +1,6 @@
 """Owns the laws of `DELETE /jobs/{id}`: what it answers, and what others are answered who wait."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -136,9 +136,9 @@ def test_the_wish_may_be_said_again(running: str, api: httpx.Client) -> None:
 
 def test_a_running_job_that_is_cancelled_ends_so(api: httpx.Client, stand_in: StandIn, redis: Redis) -> None:
     class Cancelling(StandIn):
-        def __call__(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
+        def __call__(self, jobs: Sequence[ServedJob], meanwhile: Callable[[], None]) -> list[Outcome]:
             assert api.delete(f"/jobs/{jobs[0].id}").status_code == 202
-            return super().__call__(jobs)
+            return super().__call__(jobs, meanwhile)
 
     answer = Cancelling(stand_in.connection).work_while(Kind.GENERATE, lambda: api.post("/generate"))
     assert problem_of(answer, 409)["type"] == "urn:tarflow:problem:job-cancelled"

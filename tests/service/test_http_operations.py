@@ -184,9 +184,9 @@ def test_a_job_that_is_worked_on_is_counted(api: httpx.Client, stand_in: StandIn
     seen = []
 
     class Watched(StandIn):
-        def __call__(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
+        def __call__(self, jobs: Sequence[ServedJob], meanwhile: Callable[[], None]) -> list[Outcome]:
             seen.append(metric(api, f"tarflow_jobs_running{QUEUE}"))
-            return super().__call__(jobs)
+            return super().__call__(jobs, meanwhile)
 
     watched = Watched(stand_in.connection)
     watched.work_while(Kind.GENERATE, lambda: api.post("/generate"))

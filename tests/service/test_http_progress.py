@@ -39,6 +39,14 @@ def test_the_estimate_counts_the_images_ahead(api: httpx.Client, redis: Redis) -
     assert [api.get(path).json()["eta_s"] for path in paths] == [160, 180, 190]
 
 
+def test_a_score_under_every_class_counts_the_passes_it_takes(api: httpx.Client, redis: Redis) -> None:
+    redis.set(pace_key(Kind.SCORE, "digits"), 3)
+    headers = {"Content-Type": "image/png", **AT_ONCE}
+    queries = ("", "?class=7", "?class=all", "?class=all&patches=true", "?alpha=0.1")
+    answers = [api.post(f"/score{query}", content=IMAGE, headers=headers) for query in queries]
+    assert [answer.json()["eta_s"] for answer in answers] == [3, 6, 39, 72, 75]
+
+
 def test_those_behind_move_up_when_a_job_is_done(api: httpx.Client, stand_in: StandIn) -> None:
     paths = [api.post("/generate", headers=AT_ONCE).headers["Location"] for _ in range(3)]
     stand_in.work(Kind.GENERATE)

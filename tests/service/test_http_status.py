@@ -8,7 +8,7 @@ from redis import Redis
 from tests.service.problem_answers import problem_of
 from tests.service.stand_in import FACTS, StandIn
 from worker.contract import Kind, device_key, done_key, pace_key
-from worker.pace import note_pace
+from worker.pace import Done, note_pace
 
 IDLE = {"queued": 0, "running": 0, "seconds_per_image": None, "images_per_minute": 0.0}
 MINUTE_S = 60
@@ -61,7 +61,7 @@ def test_images_of_this_minute_are_counted_whole_and_of_the_one_before_in_part(a
 
 
 def test_what_a_worker_notes_is_what_is_told(api: httpx.Client, stand_in: StandIn) -> None:
-    note_pace(stand_in.connection, Kind.SCORE, "digits", images=8, batch_s=2.0, ttl_s=100)
+    note_pace(stand_in.connection, Kind.SCORE, "digits", Done(images=8, cost=16, batch_s=4.0), ttl_s=100)
     found = queue(api, Kind.SCORE)
     assert found["seconds_per_image"] == 0.25
     assert 0 < found["images_per_minute"] <= 8

@@ -1,6 +1,7 @@
 """Owns the laws of what `POST /score` answers of a calibrated model: verdicts, warnings, patches, heat maps, bounds."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -11,12 +12,14 @@ from service.content_negotiation import JSON, PNG
 from service.score_answer import VERDICT_FIELDS
 from tests.service.image_files import encoded, noise, plain
 from tests.service.problem_answers import fields_of, problem_of
-from tests.service.stand_in import CALIBRATED, HEAT_SEED, StandIn, picture
+from tests.service.stand_in import CALIBRATED, FACTS, HEAT_SEED, StandIn, picture
 from worker.contract import MAX_CLASS_PASSES, Kind, pictures_key
+from worker.presence import announce
 
 Score = Callable[..., httpx.Response]
 PNG_TYPE = {"Content-Type": "image/png"}
 GREY = encoded(plain("L", (28, 28), 7), "PNG")
+WHO = ("", "?calibration=night")
 AT_ONCE = {**PNG_TYPE, "Prefer": "respond-async"}
 
 
@@ -67,6 +70,17 @@ def test_an_image_is_answered_with_its_verdict_and_who_judged(score: Score) -> N
 
 def test_a_calibration_is_chosen_by_name(score: Score) -> None:
     assert score("?calibration=night").json()["results"][0]["calibration"]["name"] == "night"
+
+
+def test_a_calibration_made_with_another_png_encoder_is_warned_of(live_api: httpx.Client, redis: Redis) -> None:
+    (first, *others) = CALIBRATED.calibrations
+    elsewhere = (first.model_copy(update={"png_lengths_differ": True}), *others)
+    worker = StandIn(redis, CALIBRATED.model_copy(update={"calibrations": elsewhere}))
+    worker.announce(*Kind)
+    asked = {each: partial(live_api.post, f"/score{each}", content=GREY, headers=PNG_TYPE) for each in WHO}
+    found = {each: worker.work_while(Kind.SCORE, ask).json()["results"][0]["warnings"] for each, ask in asked.items()}
+    said = "PNGs have other lengths here than where the calibration was made: complexity and verdicts shift"
+    assert found == dict(zip(WHO, ([said], []), strict=True))
 
 
 @pytest.mark.parametrize(("alpha", "warned"), [("0.01", False), ("0.0099", True)])
@@ -232,6 +246,17 @@ def test_a_model_tells_of_its_calibrations(live_api: httpx.Client, worker: Stand
     assert [(each["name"], each["n"], each["thresholds"]) for each in told] == [
         (name, 99, {"none": {"0.01": 7.0}}) for name in ("default", "night")
     ]
+
+
+def test_what_other_workers_do_not_know_of_calibrations_hides_none(
+    live_api: httpx.Client, redis: Redis, worker: StandIn
+) -> None:
+    announce(redis, "judge", Kind.SCORE, worker.facts, "cpu")
+    announce(redis, "painter", Kind.GENERATE, FACTS, "cpu")
+    told = live_api.get(f"/models/{FACTS.name}").json()["calibrations"]
+    assert [each["name"] for each in told] == ["default", "night"]
+    answer = live_api.post("/score?calibration=night", content=GREY, headers=AT_ONCE)
+    assert answer.json()["request"]["calibration"]["name"] == "night"
 
 
 def test_the_documentation_names_every_parameter_of_a_score(live_api: httpx.Client) -> None:

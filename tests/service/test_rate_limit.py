@@ -8,13 +8,17 @@ import httpx
 import pytest
 from redis import Redis
 
+from service.answers import etag
 from service.api_keys import new_key
 from service.app import create_app
+from service.content_negotiation import JSON
 from service.rate_limit import client_of as client_name_of
 from service.settings import ServiceSettings
 from tests.service.conftest import client_of
+from tests.service.image_files import encoded, plain
 from tests.service.problem_answers import problem_of, retry_after_s
 from tests.service.stand_in import FACTS
+from worker.contract import ScoreRequest
 
 MOST = 3
 AT_ONCE = {"Prefer": "respond-async"}
@@ -76,6 +80,46 @@ def test_what_is_refused_is_not_queued(bounded_api: httpx.Client, redis: Redis) 
     for _ in range(MOST + 2):
         post(bounded_api)
     assert redis.llen("rq:queue:tarflow:generate:digits") == MOST
+
+
+def score(api: httpx.Client, images: int, query: str = "?class=all", **headers: str) -> httpx.Response:
+    """Ask for the scores of so many images."""
+    shades = [encoded(plain("L", (28, 28), shade), "PNG") for shade in range(images)]
+    files = [("image", ("grey.png", shade, "image/png")) for shade in shades]
+    return api.post(f"/score{query}", files=files, headers=AT_ONCE | headers)
+
+
+@pytest.mark.parametrize(("images", "posts"), [(5, 1), (6, 2), (11, 2), (12, 3)])
+def test_a_score_under_every_class_counts_as_the_posts_that_its_passes_would_take(
+    images: int, posts: int, bounded_api: httpx.Client
+) -> None:
+    answer = score(bounded_api, images)
+    assert (answer.status_code, left(answer)) == (202, MOST - posts)
+
+
+def test_a_score_of_as_many_images_as_may_be_counts_as_one(bounded_api: httpx.Client) -> None:
+    assert left(score(bounded_api, 64, "")) == MOST - 1
+
+
+def test_a_dear_score_beyond_the_bound_is_refused_and_not_queued(bounded_api: httpx.Client, redis: Redis) -> None:
+    post(bounded_api)
+    answer = score(bounded_api, 12)
+    assert problem_of(answer, 429)["detail"].endswith("(TARFLOW_RATE_LIMIT); this one counts as 3")
+    assert 3600 < retry_after_s(answer) <= 2 * 3600
+    assert redis.llen("rq:queue:tarflow:score:digits") == 0
+
+
+def test_no_request_counts_as_more_than_all_that_a_client_may_have(bounded_api: httpx.Client) -> None:
+    answer = score(bounded_api, 64)
+    assert (answer.status_code, left(answer)) == (202, 0)
+
+
+def test_an_answer_that_the_client_has_counts_as_one(bounded_api: httpx.Client, redis: Redis) -> None:
+    asked = ScoreRequest.model_validate(score(bounded_api, 12).json()["request"])
+    for key in redis.scan_iter("*rate*"):
+        redis.delete(key)
+    answer = score(bounded_api, 12, **{"If-None-Match": etag(asked, JSON)})
+    assert (answer.status_code, left(answer)) == (304, MOST - 1)
 
 
 def test_both_kinds_of_work_count_together(bounded_api: httpx.Client) -> None:

@@ -29,6 +29,7 @@ NONSENSE = [
     ("result_ttl_s", "0"),
     ("result_ttl_s", "-1"),
     ("max_queued", "63"),
+    ("max_queued_passes", "4159"),
     ("max_held_bytes", "0"),
     ("max_upload_bytes", "0"),
     ("max_upload_bytes", "32MB"),

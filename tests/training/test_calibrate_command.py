@@ -14,6 +14,7 @@ from model.calibration import View
 from model.calibration_files import calibration_names, load_calibration
 from model.card import Card
 from model.checkpoint import load_card
+from pictures.complexity import encoder, probe_lengths
 from pictures.origin import REQUEST_CHUNK
 from training.__main__ import main
 
@@ -61,6 +62,7 @@ def test_the_description_says_where_it_comes_from(checkpoint: Path, held_out: Pa
     facts = {name: found[name] for name in ("drawn_from", "seed", "fitted", "compared", "unreadable", "leaked")}
     assert facts == {"drawn_from": 160, "seed": 5, "fitted": 60, "compared": 60, "unreadable": 1, "leaked": None}
     assert found["command"].startswith(f"tarflow calibrate --checkpoint {checkpoint}")
+    assert (found["encoder"], tuple(found["png_lengths"])) == (encoder(), probe_lengths())
 
 
 def test_images_of_the_training_folder_are_left_out_and_told_of(

@@ -116,12 +116,12 @@ def work(connection: Redis) -> Iterator[QueueWork]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def until_empty(
-        handler: JobHandler | Handlers, kind: Kind = Kind.GENERATE, max_images: int = 1, batches: bool = False
+        handler: JobHandler | Handlers, kind: Kind = Kind.GENERATE, max_cost: int = 1, batches: bool = False
     ) -> BatchWorker:
         together: Any = handler if batches or isinstance(handler, Handlers) else one_by_one(handler)
         metrics = handler.metrics if isinstance(handler, Handlers) else WorkerMetrics()
         duty = Duty(metrics, JobLog(), look=lambda _since_s: None)
-        worker = BatchWorker(connection, kind, "tiny", together, max_images, window_s=0, attendant=duty)
+        worker = BatchWorker(connection, kind, "tiny", together, max_cost, window_s=0, attendant=duty)
         worker.work(burst=True, logging_level="CRITICAL")
         return worker
 
@@ -133,7 +133,7 @@ def work(connection: Redis) -> Iterator[QueueWork]:
 def one_by_one(handler: JobHandler) -> BatchHandler:
     """A handler of batches that does its jobs one after the other; what one raises is its own."""
 
-    def handle(jobs: Sequence[ServedJob]) -> list[Outcome]:
+    def handle(jobs: Sequence[ServedJob], _meanwhile: Callable[[], None]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         for job in jobs:
             try:

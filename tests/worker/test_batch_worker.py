@@ -56,7 +56,7 @@ class Record:
     def __init__(self) -> None:
         self.batches: Batches = []
 
-    def __call__(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
+    def __call__(self, jobs: Sequence[ServedJob], _meanwhile: Callable[[], None]) -> list[Outcome]:
         """Answer every job with its id."""
         self.batches.append([job.id for job in jobs])
         if any("bad" in job.args[0] for job in jobs):
@@ -97,7 +97,7 @@ NOTHING = {"queued": 0, "popped": 0, "running": 0, "executions": 0}
 
 def test_jobs_that_wait_share_a_batch(put: Put, queue: Queue, work: QueueWork) -> None:
     jobs, record = [put() for _ in range(5)], Record()
-    work(record, max_images=8, batches=True)
+    work(record, max_cost=8, batches=True)
     assert record.batches == [[job.id for job in jobs]]
     assert [reloaded(job).return_value() for job in jobs] == [{"id": job.id} for job in jobs]
     assert left_over(queue) == NOTHING
@@ -105,13 +105,13 @@ def test_jobs_that_wait_share_a_batch(put: Put, queue: Queue, work: QueueWork) -
 
 def test_a_batch_is_bounded_in_images_and_keeps_the_order(put: Put, work: QueueWork) -> None:
     jobs, record = [put(images) for images in (3, 3, 3, 1, 8, 1)], Record()
-    work(record, max_images=8, batches=True)
+    work(record, max_cost=8, batches=True)
     assert record.batches == [[job.id for job in jobs[first:last]] for first, last in ((0, 2), (2, 4), (4, 5), (5, 6))]
 
 
 def test_a_job_larger_than_a_batch_runs_alone(put: Put, work: QueueWork) -> None:
     jobs, record = [put(16), put(1)], Record()
-    work(record, max_images=8, batches=True)
+    work(record, max_cost=8, batches=True)
     assert record.batches == [[jobs[0].id], [jobs[1].id]]
 
 
@@ -122,14 +122,14 @@ def test_one_job_s_error_is_its_own(put: Put, queue: Queue, work: QueueWork) -> 
         return {}
 
     jobs = [put() for _ in range(3)]
-    work(second_fails, max_images=8)
+    work(second_fails, max_cost=8)
     assert states(*jobs) == [JobStatus.FINISHED, JobStatus.FAILED, JobStatus.FINISHED]
     assert left_over(queue) == NOTHING
 
 
 def test_a_batch_that_breaks_is_run_job_by_job_to_find_the_culprit(put: Put, work: QueueWork) -> None:
     jobs, record = [put(), put(bad=True), put()], Record()
-    work(record, max_images=8, batches=True)
+    work(record, max_cost=8, batches=True)
     assert record.batches == [[job.id for job in jobs], *([job.id] for job in jobs)]
     assert states(*jobs) == [JobStatus.FINISHED, JobStatus.FAILED, JobStatus.FINISHED]
 
@@ -143,14 +143,14 @@ def test_an_error_is_not_tried_again(put: Put, work: QueueWork) -> None:
 def test_a_job_that_cost_a_worker_its_life_runs_alone(put: Put, connection: Redis, work: QueueWork) -> None:
     jobs, record = [put() for _ in range(4)], Record()
     connection.hset(jobs[1].key, "retries_left", MAX_RETRIES - 1)
-    work(record, max_images=8, batches=True)
+    work(record, max_cost=8, batches=True)
     assert [jobs[1].id] in record.batches
     assert sorted(job_id for batch in record.batches for job_id in batch) == sorted(job.id for job in jobs)
 
 
 def test_a_job_cancelled_while_it_was_popped_is_not_run(put: Put, queue: Queue, work: QueueWork) -> None:
     job, record = put(), Record()
-    intake = Intake(queue, max_images=8, window_s=0)
+    intake = Intake(queue, max_cost=8, window_s=0)
     popped = intake.pop(wait=False)
     queue.connection.hset(job.key, "status", "canceled")
     assert intake.claim(popped, "worker").jobs == ()
@@ -161,7 +161,7 @@ def test_a_job_cancelled_while_it_was_popped_is_not_run(put: Put, queue: Queue, 
 def test_a_job_that_expired_in_the_queue_is_passed_over(put: Put, queue: Queue, work: QueueWork) -> None:
     gone, job, record = put(), put(), Record()
     queue.connection.delete(gone.key)
-    work(record, max_images=8, batches=True)
+    work(record, max_cost=8, batches=True)
     assert (record.batches, left_over(queue)) == ([[job.id]], NOTHING)
 
 
@@ -224,7 +224,7 @@ def test_a_job_over_which_every_worker_dies_fails_clearly(put: Put, queue: Queue
 
 def test_a_job_that_was_popped_and_never_started_is_queued_again(put: Put, queue: Queue) -> None:
     job, janitor = put(), Janitor(queue.connection, queue)
-    Intake(queue, max_images=1, window_s=0).pop(wait=False)
+    Intake(queue, max_cost=1, window_s=0).pop(wait=False)
     janitor.tidy()
     assert left_over(queue) == NOTHING | {"popped": 1}
     queue.connection.hset(f"tarflow:popped:{queue.name}", job.id, time.time() - POPPED_GRACE_S - 1)
@@ -259,7 +259,7 @@ def test_a_worker_told_to_stop_ends_its_batch_and_leaves_the_rest(put: Put, queu
         return {}
 
     jobs = [put() for _ in range(3)]
-    worker = work(be_told, max_images=2)
+    worker = work(be_told, max_cost=2)
     assert worker.was_told_to_stop
     assert states(*jobs) == [JobStatus.FINISHED, JobStatus.FINISHED, JobStatus.QUEUED]
     assert left_over(queue) == NOTHING | {"queued": 1}
@@ -274,7 +274,7 @@ def test_nothing_of_a_finished_job_stays_for_ever(put: Put, connection: Redis, w
 
 def _die_over(queue: Queue) -> None:
     """Take a job as a worker does, and do nothing more."""
-    intake = Intake(queue, max_images=1, window_s=0)
+    intake = Intake(queue, max_cost=1, window_s=0)
     batch = intake.claim(intake.pop(wait=False), "a worker that dies")
     assert len(batch.jobs) == 1
 

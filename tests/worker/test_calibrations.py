@@ -10,6 +10,7 @@ import torch
 
 from model.calibration import View
 from model.calibration_files import save_calibration
+from pictures.complexity import probe_lengths
 from tests.worker.calibrated import COMPARED, calibrated, calibration
 from tests.worker.conftest import CheckpointMaker
 from worker.calibrations import QUANTILES
@@ -75,11 +76,50 @@ def test_a_damaged_one_is_left_out_and_named_in_the_log(checkpoint: Path, caplog
     assert "default.safetensors is damaged" in caplog.text
 
 
+def test_who_does_not_judge_loads_none_and_has_nothing_to_say_of_them(checkpoint: Path, caplog: Log) -> None:
+    (checkpoint / "calibration" / "default.json").write_text("broken")
+    engine = Engine.start("tiny", str(checkpoint), "cpu", judges=False)
+    assert (engine.calibrations, engine.calibrations_left_out, caplog.text) == ((), (), "")
+
+
 def test_one_for_other_weights_is_left_out_and_named_in_the_log(checkpoint: Path, caplog: Log) -> None:
     made = calibration(started(checkpoint), "old")
     save_calibration(replace(made, provenance=replace(made.provenance, weights_digest="e2" * 32)), checkpoint)
     assert names(started(checkpoint)) == ["default", "a"]
     assert "old.json: made for weights e2e2" in caplog.text
+
+
+def recorded(checkpoint: Path, lengths: tuple[int, ...]) -> None:
+    """Keep a calibration `a` that was made where the probes' PNGs had these lengths."""
+    made = calibration(started(checkpoint), "a")
+    provenance = replace(made.provenance, encoder="another", png_lengths=lengths)
+    save_calibration(replace(made, provenance=provenance), checkpoint)
+
+
+def differing(engine: Engine) -> list[str]:
+    """The calibrations of which the service is told that they come from other lengths of PNGs."""
+    return [each.name for each in engine.facts().calibrations if each.png_lengths_differ]
+
+
+def test_one_made_where_pngs_have_other_lengths_is_served_and_warned_of_once(checkpoint: Path, caplog: Log) -> None:
+    recorded(checkpoint, tuple(length + 1 for length in probe_lengths()))
+    engine = started(checkpoint)
+    assert (names(engine), differing(engine)) == (["default", "a"], ["a"])
+    assert caplog.text.count("PNGs here have other lengths than where it was made (another;") == 1
+
+
+def test_one_made_where_they_have_the_same_lengths_is_not_warned_of(checkpoint: Path, caplog: Log) -> None:
+    recorded(checkpoint, probe_lengths())
+    assert (differing(started(checkpoint)), caplog.text) == ([], "")
+
+
+def test_one_that_does_not_say_is_served_without_a_warning(checkpoint: Path, caplog: Log) -> None:
+    file = checkpoint / "calibration" / "a.json"
+    body = json.loads(file.read_text())
+    del body["png_lengths"], body["encoder"]
+    file.write_text(json.dumps(body))
+    engine = started(checkpoint)
+    assert (names(engine), differing(engine), caplog.text) == (["default", "a"], [], "")
 
 
 def test_one_of_other_features_is_left_out_and_named_in_the_log(checkpoint: Path, caplog: Log) -> None:

@@ -46,7 +46,7 @@ def now_s(connection: Redis) -> float:
 def taken(queue: Queue) -> Batch:
     """A job that a worker has just begun."""
     queue.enqueue("generate", {})
-    intake = Intake(queue, max_images=1, window_s=0)
+    intake = Intake(queue, max_cost=1, window_s=0)
     return intake.claim(intake.pop(wait=False), "a worker")
 
 

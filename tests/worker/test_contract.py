@@ -90,6 +90,7 @@ OTHER: dict[str, Any] = {
     "patches": True,
     "heat_map": True,
     "prior": (0.5, 0.25, 0.25),
+    "classes": 10,
 }
 
 

@@ -81,7 +81,7 @@ def job(queue: Queue) -> Job:
 
 def die_over(queue: Queue) -> None:
     """Take a job as a worker does, do nothing more, and let the lease end."""
-    intake = Intake(queue, max_images=1, window_s=0)
+    intake = Intake(queue, max_cost=1, window_s=0)
     assert intake.claim(intake.pop(wait=False), "a worker that dies").jobs
     registry = queue.started_job_registry.key
     entries: Any = queue.connection.zrange(registry, 0, -1)

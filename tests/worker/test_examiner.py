@@ -12,7 +12,7 @@ from tests.worker.calibrated import calibrated
 from tests.worker.conftest import EngineMaker, overflow
 from worker.contract import NO_CLASS, CalibrationId, Direction, ScoreInput, ScoreRequest, ScoreResult
 from worker.engine import Engine
-from worker.errors import ModelChanged
+from worker.errors import JobCancelled, ModelChanged
 
 TOLERANCE = 1e-4
 
@@ -104,6 +104,7 @@ def mixed(engine: Engine) -> list[tuple[ScoreRequest, Tensor]]:
 def test_a_request_is_answered_in_a_mixed_batch_as_alone(judged: Engine, place: int) -> None:
     work = mixed(judged)
     among, alone = judged.score_all(work)[place], judged.score(*work[place])
+    assert isinstance(among, ScoreResult)
     assert_alike(among.model_dump(), alone.model_dump())
 
 
@@ -113,6 +114,15 @@ def test_a_verdict_is_the_same_alone_and_in_a_batch_of_64(judged: Engine) -> Non
     for place in (0, 40, 63):
         (alone,) = judged.score(request_to(judged), images[place : place + 1]).scores
         assert_alike(among[place].model_dump(), alone.model_dump())
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_request_that_is_dropped_midway_changes_nothing_of_the_others(judged: Engine, place: int) -> None:
+    dear = request_to(judged, 64, class_index="all"), pixels(64)
+    work = [dear, *mixed(judged)[:2]]
+    whole, rest = judged.score_all(work), judged.score_all(work, lambda _shares: frozenset({0}))
+    assert isinstance(rest[0], JobCancelled)
+    assert rest[place] == whole[place]
 
 
 def patches_of(result: ScoreResult) -> list[float]:

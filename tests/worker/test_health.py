@@ -25,7 +25,7 @@ NOTHING: Any = one_by_one(lambda _job, _payload: {})
 @pytest.fixture
 def worker(connection: Redis) -> BatchWorker:
     """A worker that has nothing to do."""
-    return BatchWorker(connection, Kind.SCORE, "tiny", NOTHING, max_images=1, window_s=0)
+    return BatchWorker(connection, Kind.SCORE, "tiny", NOTHING, max_cost=1, window_s=0)
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_a_job_that_was_cancelled_while_it_ran_is_told_so(
 
 def test_each_job_of_a_batch_has_its_line_and_says_how_many_shared_it(put: Put, work: QueueWork, lines: Lines) -> None:
     jobs = [put(), put(bad=True), put()]
-    work(done, max_images=3)
+    work(done, max_cost=3)
     assert {line["job_id"]: (line["outcome"], line["batch_size"]) for line in lines()} == {
         jobs[0].id: ("succeeded", 3),
         jobs[1].id: ("failed", 3),
@@ -126,7 +126,7 @@ def test_a_job_that_cost_all_its_workers_is_told_by_the_janitor(
     put: Put, lines: Lines, queue: Queue, connection: Redis
 ) -> None:
     job = put()
-    worker = BatchWorker(connection, Kind.GENERATE, "tiny", lambda _jobs: [], max_images=1, window_s=0)
+    worker = BatchWorker(connection, Kind.GENERATE, "tiny", lambda _jobs, _meanwhile: [], max_cost=1, window_s=0)
     popped = worker.intake.pop(wait=False)
     batch = worker.intake.claim(popped, "dead")
     connection.hset(job.key, "retries_left", 0)

@@ -1,17 +1,23 @@
 """Laws of `generate` and `score` without a server: files in, files and JSON out, exit status for scripts."""
 
+import asyncio
 import io
 import json
 from pathlib import Path
+from typing import Annotated
 
+import httpx
 import pytest
+from fastapi import FastAPI, Query
 from PIL import Image
 
 from model.calibration_files import save_calibration
+from service.problems import install
+from service.queries import ScoreQuery
 from tests.worker.calibrated import calibration, noise
 from tests.worker.conftest import CheckpointMaker, overflow, run_away
 from worker.__main__ import main
-from worker.contract import GenerateRequest, ScoreResult
+from worker.contract import GenerateRequest, ModelFacts, ScoreInput, ScoreResult
 from worker.engine import Engine
 
 Captured = pytest.CaptureFixture[str]
@@ -149,6 +155,15 @@ def test_a_value_out_of_bounds_is_exit_status_2_and_names_the_bound(
     assert said.count("\n") == 1
 
 
+def test_generate_has_nothing_to_say_of_calibrations(
+    model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (Path(model) / "calibration").mkdir()
+    (Path(model) / "calibration" / "default.json").write_text("broken")
+    assert generate(model, tmp_path / "out.png") == 0
+    assert caplog.text == ""
+
+
 def test_a_folder_that_does_not_exist_is_exit_status_2(model: str, tmp_path: Path, capsys: Captured) -> None:
     assert generate(model, tmp_path / "nowhere" / "out.png") == 2
     assert "nowhere" in capsys.readouterr().err
@@ -230,6 +245,88 @@ def test_an_alpha_out_of_bounds_is_exit_status_2_and_names_the_bound(
     said = capsys.readouterr().err
     assert said.startswith("tarflow score: alpha: ")
     assert bound in said
+
+
+@pytest.fixture
+def judged_model(model: str) -> str:
+    """The same with calibrations `default` and `night`."""
+    engine = Engine.start("tiny", model, "cpu")
+    for seed, name in enumerate(("default", "night")):
+        save_calibration(calibration(engine, name, seed), Path(model))
+    return model
+
+
+def test_score_judges_by_the_calibration_that_is_named(judged_model: str, picture: Path, capsys: Captured) -> None:
+    found = []
+    for options in ((), ("--calibration", "default"), ("--calibration", "night")):
+        assert score(judged_model, str(picture), *options) == 0
+        (verdict,) = [each.verdict for each in scored(capsys).scores]
+        found.append(verdict and verdict.anomaly_score)
+    assert found[0] == found[1] != found[2]
+
+
+def test_score_weighs_the_classes_by_a_prior(model: str, picture: Path, capsys: Captured) -> None:
+    assert score(model, str(picture), "--class", "all", "--prior", "0,2,0") == 0
+    assert [each.posterior for each in scored(capsys).scores[0].classes] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"calibration": "day"},
+        {"calibration": ""},
+        {"calibration": "a" * 65},
+        {"alpha": "0"},
+        {"alpha": "nan"},
+        {"alpha": "low"},
+        {"class": "cow"},
+        {"class": "3"},
+        {"prior": "1,1,1"},
+        {"class": "1", "prior": "1,1,1"},
+        {"class": "all", "prior": "1,1"},
+        {"class": "all", "prior": "a,b,c"},
+        {"class": "all", "prior": "0,0,0"},
+        {"class": "all", "prior": "1,nan,1"},
+        {"class": "all", "prior": "1" * 20_001},
+    ],
+    ids=str,
+)
+def test_score_refuses_what_the_http_api_refuses_in_the_same_words(
+    judged_model: str, picture: Path, capsys: Captured, query: dict[str, str]
+) -> None:
+    options = [each for name, value in query.items() for each in (f"--{name}", value)]
+    assert score(judged_model, str(picture), *options) == 2
+    facts = Engine.start("tiny", judged_model, "cpu").facts()
+    detail = asyncio.run(refusal(facts, query))
+    assert capsys.readouterr().err == f"tarflow score: {detail}\n"
+
+
+async def refusal(facts: ModelFacts, parameters: dict[str, str]) -> str:
+    """What an app says that makes requests of queries, and answers as the service does."""
+    app = FastAPI()
+    install(app)
+
+    @app.post("/score")
+    def ask(query: Annotated[ScoreQuery, Query()]) -> None:
+        query.request(facts, (ScoreInput(sha256="0"),))
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as http:
+        answer = await http.post("/score", params=parameters)
+    return str(answer.json()["detail"])
+
+
+def test_score_takes_no_more_files_than_the_http_api(model: str, picture: Path, capsys: Captured) -> None:
+    assert score(model, *[str(picture)] * 65) == 2
+    assert capsys.readouterr().err == "tarflow score: image: takes 1..64 files, got 65\n"
+
+
+def test_a_long_score_says_in_plain_lines_how_far_it_is(
+    model: str, picture: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.progress.LINE_INTERVAL_S", 0.0)
+    assert score(model, *[str(picture)] * 64, "--class", "all") == 0
+    lines = [f"score: {done} of 256 forward passes" for done in (64, 128, 192)]
+    assert capsys.readouterr().err.splitlines() == lines
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "text", "empty", "truncated", "corrupt"])

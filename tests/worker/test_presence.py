@@ -9,7 +9,16 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, device_key, facts_key, workers_key
+from worker.contract import (
+    PRESENCE_TTL_S,
+    CalibrationsTold,
+    Kind,
+    ModelFacts,
+    calibrations_key,
+    device_key,
+    facts_key,
+    workers_key,
+)
 from worker.engine import Engine
 from worker.presence import BEAT_S, announce, presence
 
@@ -36,6 +45,23 @@ def test_a_sign_of_life_brings_the_facts(connection: Redis, facts: ModelFacts) -
     content = connection.get(facts_key("tiny"))
     assert isinstance(content, bytes)
     assert ModelFacts.model_validate_json(content) == facts
+
+
+def test_a_worker_of_scores_tells_of_calibrations_and_others_leave_that_alone(
+    connection: Redis, facts: ModelFacts
+) -> None:
+    judging = facts.model_copy(update={"calibrations_left_out": ("night",)})
+    announce(connection, "judge", Kind.SCORE, judging, "cpu")
+    announce(connection, "painter", Kind.GENERATE, facts, "cpu")
+    content, told = connection.get(facts_key("tiny")), connection.get(calibrations_key("tiny"))
+    assert isinstance(content, bytes)
+    assert isinstance(told, bytes)
+    found = ModelFacts.model_validate_json(content).with_calibrations(CalibrationsTold.model_validate_json(told))
+    assert found == judging
+
+
+def test_calibrations_of_other_weights_are_not_taken_for_these(facts: ModelFacts) -> None:
+    assert facts.with_calibrations(CalibrationsTold(digest="e2" * 32, left_out=("night",))) == facts
 
 
 def test_a_second_sign_of_life_makes_no_second_worker(connection: Redis, facts: ModelFacts) -> None:

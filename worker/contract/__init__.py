@@ -19,11 +19,12 @@ from worker.contract.bounds import (
     NO_CLASS,
     SHEET_MARGIN,
 )
-from worker.contract.facts import CalibrationFacts, ModelDefaults, ModelFacts, model_name
+from worker.contract.facts import CalibrationFacts, CalibrationsTold, ModelDefaults, ModelFacts, model_name
 from worker.contract.frozen import Frozen
 from worker.contract.job import Failure, FailureReason, JobEvent, JobState, Kind
 from worker.contract.redis_names import (
     CANCEL_FIELD,
+    COST,
     ENDED_EVENTS_TTL_S,
     EVENTS_LENGTH,
     EVENTS_TTL_S,
@@ -35,11 +36,13 @@ from worker.contract.redis_names import (
     NEWS_LENGTH,
     NEWS_STREAM,
     NEWS_TTL_S,
+    PASSES_FIELD,
     PRESENCE_TTL_S,
     PREVIEW_FIELD,
     PROGRESS_FIELD,
     QUEUES_KEY,
     TRACE_FIELD,
+    calibrations_key,
     device_key,
     done_key,
     events_key,
@@ -78,9 +81,11 @@ from worker.contract.results import (
     Verdict,
     VerifyResult,
 )
+from worker.contract.score_wish import ScoreWish, Unfit
 
 __all__ = [
     "CANCEL_FIELD",
+    "COST",
     "DEFAULT_ALPHA",
     "DEFAULT_CALIBRATION",
     "ENDED_EVENTS_TTL_S",
@@ -104,6 +109,7 @@ __all__ = [
     "NEWS_STREAM",
     "NEWS_TTL_S",
     "NO_CLASS",
+    "PASSES_FIELD",
     "PRESENCE_TTL_S",
     "PREVIEW_FIELD",
     "PROGRESS_FIELD",
@@ -112,6 +118,7 @@ __all__ = [
     "TRACE_FIELD",
     "CalibrationFacts",
     "CalibrationId",
+    "CalibrationsTold",
     "ClassScore",
     "DecodeRequest",
     "Direction",
@@ -134,9 +141,12 @@ __all__ = [
     "ScoreInput",
     "ScoreRequest",
     "ScoreResult",
+    "ScoreWish",
+    "Unfit",
     "Verdict",
     "VerifyRequest",
     "VerifyResult",
+    "calibrations_key",
     "canonical_digest",
     "device_key",
     "done_key",

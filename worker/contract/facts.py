@@ -3,6 +3,8 @@
 Owns its facts, and how a class or a calibration is found by name. Knows nothing of weights.
 """
 
+from typing import Self
+
 from pydantic import Field
 
 from worker.contract.bounds import DEFAULT_CALIBRATION, NO_CLASS
@@ -24,6 +26,8 @@ class CalibrationFacts(Frozen):
         thresholds: The anomaly score above which p <= alpha, by alpha, of each view: `none`, `given`, `all`.
         score_quantiles: Anomaly scores of the calibration's images, at every twentieth of them from least to most, of
             each view.
+        png_lengths_differ: Whether its workers encode PNGs, whose lengths are a feature, to other lengths than it was
+            made with.
     """
 
     name: str
@@ -33,11 +37,20 @@ class CalibrationFacts(Frozen):
     data: str
     thresholds: dict[str, dict[str, float | None]]
     score_quantiles: dict[str, tuple[float, ...]]
+    png_lengths_differ: bool = False
 
     @property
     def id(self) -> CalibrationId:
         """What a request names it by."""
         return CalibrationId(name=self.name, digest=self.digest)
+
+
+class CalibrationsTold(Frozen):
+    """The calibrations of the weights of one digest, and the names of those that cannot be used."""
+
+    digest: str
+    calibrations: tuple[CalibrationFacts, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class ModelDefaults(Frozen):
@@ -94,6 +107,17 @@ class ModelFacts(Frozen):
         """Patches in an image, and values in a patch: (T, D)."""
         rows, columns = self.patch_grid
         return rows * columns, self.dims // max(1, rows * columns)
+
+    @property
+    def told_calibrations(self) -> CalibrationsTold:
+        """What they say of calibrations."""
+        return CalibrationsTold(digest=self.digest, calibrations=self.calibrations, left_out=self.calibrations_left_out)
+
+    def with_calibrations(self, told: CalibrationsTold | None) -> Self:
+        """The facts with what other workers tell of calibrations, if that is of the same weights."""
+        if told is None or told.digest != self.digest:
+            return self
+        return self.model_copy(update={"calibrations": told.calibrations, "calibrations_left_out": told.left_out})
 
     def class_name(self, index: int) -> str | None:
         """The name of a class; None for no class."""

@@ -26,10 +26,18 @@ MAX_RETRIES = 2
 QUEUES_KEY = "rq:queues"
 # Fields beside RQ's in a job's hash.
 IMAGES_FIELD = "images"
+PASSES_FIELD = "passes"
 CANCEL_FIELD = "cancel_requested"
 PROGRESS_FIELD = "progress"
 PREVIEW_FIELD = "preview_wanted"
 TRACE_FIELD = "traceparent"
+# What a job costs its worker, for scripts in Redis: the forward passes of a scoring, the images of anything else.
+COST = f"""
+local function cost(job)
+  local passes, images = unpack(redis.call('HMGET', job, '{PASSES_FIELD}', '{IMAGES_FIELD}'))
+  return tonumber(passes or images or 1)
+end
+"""
 
 
 def worker_name(kind: Kind, model: str, process_id: int) -> str:
@@ -83,6 +91,11 @@ def facts_key(model: str) -> str:
     return f"tarflow:facts:{model}"
 
 
+def calibrations_key(model: str) -> str:
+    """Where the workers of a model's scores tell of its calibrations; the others do not know them."""
+    return f"tarflow:calibrations:{model}"
+
+
 def workers_key(kind: Kind, model: str) -> str:
     """Sorted set of the live workers' names by the Unix time they were last well."""
     return f"tarflow:workers:{kind}:{model}"
@@ -94,7 +107,7 @@ def device_key(worker: str) -> str:
 
 
 def pace_key(kind: Kind, model: str) -> str:
-    """Seconds a job took of late, on average."""
+    """Seconds that an image made, or a forward pass of a scoring, took of late, on average."""
     return f"tarflow:pace:{kind}:{model}"
 
 

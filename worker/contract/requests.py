@@ -89,6 +89,7 @@ class ScoreRequest(Frozen):
         patches: Whether each patch's share of the log-likelihood is wanted.
         heat_map: Whether a picture of them is, of the one image.
         prior: p(class), where every class is wanted; empty = all alike.
+        classes: Classes that every image is scored under, beside none; 0 unless every class is wanted.
     """
 
     model: str
@@ -100,6 +101,12 @@ class ScoreRequest(Frozen):
     patches: bool = False
     heat_map: bool = False
     prior: tuple[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)], ...] = ()
+    classes: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def passes(self) -> int:
+        """What it costs: forward passes of one image under one class or none."""
+        return len(self.images) * (1 + self.classes)
 
 
 class EncodeRequest(Frozen):
