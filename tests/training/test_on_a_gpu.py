@@ -97,6 +97,7 @@ def test_a_run_in_pieces_goes_on_and_leaves_a_model_in_parts_that_loads(
     recipe: dict[str, Any] = {"precision": "bf16", "compile": True, "weights_dtype": "float16", "part_mib": 0.25}
     options = make_options(device="cuda", resume_or_begin=True, stop_after=3, flip=True, **SHAPE, **recipe)
     with process_group("cuda") as group:
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
         train(options, group)
         train(make_options(**vars(options) | {"stop_after": 0}), group)
     assert [record["step"] for record in records(options.out)] == [1, 2, 3, 4, 5, 6]
