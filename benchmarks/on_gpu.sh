@@ -4,8 +4,9 @@
 #     benchmarks/on_gpu.sh OUT [DATA RUN]
 #
 # OUT gets log.txt and a JSON file for each table, written row by row. DATA is CIFAR-10's folder of class folders; with
-# it, the first two hundred steps of the colour model are made in the folder RUN, and timed. PYTHON names an interpreter with torch, numpy, safetensors, pillow and
-# pytest; SECONDS_IN_ALL (560) bounds the whole. A step that fails or runs out of time leaves the others to run.
+# it, the first two hundred steps of the colour model are made in the folder RUN, and timed. PYTHON names an interpreter
+# with torch, numpy, safetensors, pillow and pytest; SECONDS_IN_ALL (560) bounds the whole. A step that fails or runs
+# out of time leaves the others to run.
 set -u
 cd "$(dirname "$0")/.."
 out=${1:?usage: benchmarks/on_gpu.sh OUT [DATA RUN]}
