@@ -19,16 +19,17 @@ from torch import Tensor, nn
 from benchmarks.clock import medians_ms
 from benchmarks.sampling import Precision, in_precision
 from benchmarks.textbook import textbook_sample
+from benchmarks.warm_device import warm_device
 from model import Sampler, TarFlow, TarFlowConfig, sample
-from model.device import find_device
+from model.device import device_name
 from model.memory import sampling_bytes
 
-# [patch-channels-blocks-layers] and the side of the image, as published.
+# [patch-channels-blocks-layers] and the side of the image, as published; what says most first.
 SHAPES = {
-    "4-1024-8-8@64": (64, 4, 1024, 8, 8),
     "2-768-8-8@64": (64, 2, 768, 8, 8),
-    "4-1024-8-8@128": (128, 4, 1024, 8, 8),
+    "4-1024-8-8@64": (64, 4, 1024, 8, 8),
     "8-768-8-8@256": (256, 8, 768, 8, 8),
+    "4-1024-8-8@128": (128, 4, 1024, 8, 8),
     "2-64-2-2@8": (8, 2, 64, 2, 2),
 }
 # Blocks of a shape are alike: two, one in each direction, stand for all of them.
@@ -133,13 +134,14 @@ def measure(shape: str, flow: TarFlow, precision: Precision, batch: int, parsed:
 
 def _peak_over_predicted(exact: Callable[[], Tensor], flow: TarFlow, batch: int) -> float:
     """Peak of the second call's memory over what was foretold; the first captures the graphs."""
-    before = torch.cuda.memory_allocated()
+    device = flow.var.device
+    before = torch.cuda.memory_allocated(device)
     exact()
-    torch.cuda.reset_peak_memory_stats()
+    torch.cuda.reset_peak_memory_stats(device)
     exact()
     itemsize = flow.blocks[0].pos_embed.element_size()
     predicted = sampling_bytes(flow.config, batch, 2 * batch, itemsize=itemsize)
-    return float((torch.cuda.max_memory_allocated() - before) / predicted)
+    return float((torch.cuda.max_memory_allocated(device) - before) / predicted)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,9 +155,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=1, help="timed runs of each (%(default)s)")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parsed = parser.parse_args(arguments)
-    device = find_device(parsed.device)
+    device = warm_device(parsed.device)
     parsed.bandwidth = bandwidth_bytes_per_s(device, COPIED_BYTES if device.type == "cuda" else COPIED_BYTES // 16)
-    print(f"{device}, torch {torch.__version__}, guidance {parsed.guidance:g}")
+    print(f"{device_name(device)}, torch {torch.__version__}, guidance {parsed.guidance:g}")
     print(f"copies: {parsed.bandwidth / 1e9:.0f} GB/s, read and written")
     print(COLUMNS)
     rows = []
@@ -166,9 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for batch in parsed.batch:
                 rows.append(measure(shape, flow, precision, batch, parsed))
                 print(rows[-1].line(), flush=True)
-    if parsed.json:
-        figures = {"bandwidth_bytes_per_s": parsed.bandwidth, "rows": [asdict(row) for row in rows]}
-        parsed.json.write_text(json.dumps(figures, indent=2) + "\n")
+                if parsed.json:  # as they come: who is cut off keeps what there is
+                    figures = {"bandwidth_bytes_per_s": parsed.bandwidth, "rows": [asdict(row) for row in rows]}
+                    parsed.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
 

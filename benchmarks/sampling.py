@@ -22,8 +22,9 @@ from torch import Tensor
 
 from benchmarks.clock import medians_ms
 from benchmarks.textbook import textbook_sample
+from benchmarks.warm_device import warm_device
 from model import Sampler, TarFlow, load, sample
-from model.device import find_device
+from model.device import device_name
 from model.pixels import to_pixels
 from model.sampler import Method
 
@@ -104,9 +105,10 @@ def measure(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure every case and print the table."""
     parsed = _parser().parse_args(arguments)
-    device = find_device(parsed.device)
+    device = warm_device(parsed.device)
     reference = load(parsed.checkpoint, device)
-    print(f"{parsed.checkpoint} on {device}, {os.cpu_count()} cores, torch {torch.__version__}, {platform.machine()}")
+    name, machine = device_name(device), platform.machine()
+    print(f"{parsed.checkpoint} on {name}, {os.cpu_count()} cores, torch {torch.__version__}, {machine}")
     print(COLUMNS)
     timings: list[Timing] = []
     for precision in parsed.precision or (("float32", "bf16") if device.type == "cuda" else ("float32",)):
@@ -117,8 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for guidance in parsed.guidance:
                 timings += measure(reference, flow, sampler, precision, batch, guidance, parsed.repeats)
                 print("\n".join(timing.line() for timing in timings[-len(METHODS) - 1 :]), flush=True)
-    if parsed.json:
-        parsed.json.write_text(json.dumps([asdict(timing) for timing in timings], indent=2) + "\n")
+                if parsed.json:  # as they come: who is cut off keeps what there is
+                    parsed.json.write_text(json.dumps([asdict(timing) for timing in timings], indent=2) + "\n")
     return 0
 
 

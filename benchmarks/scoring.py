@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.clock import medians_ms
+from benchmarks.warm_device import warm_device
 from model import TarFlow, load
-from model.device import find_device
+from model.device import device_name
 from model.pixels import bits_per_dim, to_images
 
 COLUMNS = "batch  bare forward images/s  score images/s  share"
@@ -68,15 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="file for the figures")
     parsed = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    flow = load(parsed.checkpoint, find_device(parsed.device))
-    print(f"{parsed.checkpoint} on {flow.var.device}, one thread of {os.cpu_count()} cores, float32")
+    flow = load(parsed.checkpoint, warm_device(parsed.device))
+    print(f"{parsed.checkpoint} on {device_name(flow.var.device)}, one thread of {os.cpu_count()} cores, float32")
     print(COLUMNS)
     rates = []
     for batch in parsed.batch:
         rates.append(measure(flow, batch, parsed.repeats))
         print(rates[-1].line(), flush=True)
-    if parsed.json:
-        parsed.json.write_text(json.dumps([asdict(rate) for rate in rates], indent=2) + "\n")
+        if parsed.json:  # as they come: who is cut off keeps what there is
+            parsed.json.write_text(json.dumps([asdict(rate) for rate in rates], indent=2) + "\n")
     return 0
 
 

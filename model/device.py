@@ -1,6 +1,6 @@
 """Devices by name.
 
-Owns what `auto` means, which names there are on this machine, and what people call them.
+Owns what `auto` means, which names there are on this machine, what people call them, and what is not used of them.
 """
 
 import torch
@@ -23,3 +23,13 @@ def find_device(name: str) -> torch.device:
 def device_name(device: torch.device) -> str:
     """What people call a device: a GPU by its make, a CPU `cpu`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def avoid_cudnn_attention() -> None:
+    """Let this process compute attention in half precision without cuDNN, which takes no float32.
+
+    From 2.11 on torch prefers cuDNN's on Hopper and Blackwell. It plans anew for every number of queries and keys, 20
+    to 40 ms each, where a block that is inverted patch by patch has as many as patches; and gradients (pytorch issue
+    196678) and results (193893) of some shapes came out wrong.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)

@@ -5,7 +5,10 @@ block and length of the cache. Knows nothing of images.
 """
 
 import contextlib
+import math
 from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +18,7 @@ from model.cache import KeyValueCache
 from model.flow import TarFlow
 from model.flow_block import FlowBlock
 from model.guidance import Guidance
+from model.memory import is_out_of_memory
 from model.rows import Rows
 
 # A step attends to all of a bucket under a mask: more buckets read less, fewer are captured sooner.
@@ -22,6 +26,8 @@ LENGTH_BUCKET = 128
 WARM_UP_STEPS = 2
 # Batch shapes whose buffers and graphs are kept.
 MOST_SHAPES = 8
+# Rows of a mask that do not begin at a multiple of so many values are copied in every layer.
+ALIGNED_VALUES = 8
 
 
 class Graphed:
@@ -38,15 +44,33 @@ class Graphed:
 
     @torch.no_grad()
     def invert(self, index: int, latents: Tensor, rows: Rows) -> Tensor:
-        """See `model.stepwise.Inverter`."""
+        """See `model.stepwise.Inverter`; where memory is short, the buffers of other batches are given up first."""
+        try:
+            return self._invert(index, latents, rows)
+        except Exception as error:
+            self.steps.clear()  # What failed is no use, and would take the room of the halves that are tried next.
+            if not is_out_of_memory(error):
+                raise
+        # Here the failed attempt's tensors are gone, as they are not while its error is being handled.
+        torch.cuda.empty_cache()
+        try:
+            return self._invert(index, latents, rows)
+        except Exception:
+            self.steps.clear()
+            raise
+
+    def _invert(self, index: int, latents: Tensor, rows: Rows) -> Tensor:
         requests, nulls = _bucket(rows.requests), _bucket(len(rows.guided))
         guidance, scaled = rows.guidance, rows.query_scale is not None
         key = (requests, nulls, guidance.guide, guidance.annealed, guidance.rule, scaled)
-        if key not in self.steps:
-            self.steps[key] = _Step(self.flow, _Buffers.allocate(self.flow, requests, nulls, latents), guidance, scaled)
-        step = self.steps[key] = self.steps.pop(key)  # The last is the latest.
-        if len(self.steps) > MOST_SHAPES:
-            del self.steps[next(iter(self.steps))]
+        step = self.steps.pop(key, None)
+        if step is None:
+            if len(self.steps) == MOST_SHAPES:
+                del self.steps[next(iter(self.steps))]
+            buffers = _Buffers.allocate(self.flow, requests, nulls, latents)
+            pool = torch.cuda.graph_pool_handle() if latents.is_cuda else None
+            step = _Step(self.flow, buffers, guidance, scaled, pool)
+        self.steps[key] = step  # The last is the latest.
         with torch.cuda.device(latents.device) if latents.is_cuda else contextlib.nullcontext():
             graphs = step.capture(index)
             step.buffers.load(self.flow.blocks[index], latents, rows)
@@ -71,6 +95,7 @@ class _Buffers:
         request_of: (M,) the request row of each row.
         null_of: (N,) the row that guides each request row; itself, where none does.
         weight: (N,) guidance.
+        positions: (T, channels) position embeddings, in the block's order.
         class_vectors: (M, 1, channels).
         query_scale: (M, 1, 1, 1).
         cache: Keys and values of M rows.
@@ -82,6 +107,7 @@ class _Buffers:
     request_of: Tensor
     null_of: Tensor
     weight: Tensor
+    positions: Tensor
     class_vectors: Tensor
     query_scale: Tensor
     cache: KeyValueCache
@@ -98,6 +124,7 @@ class _Buffers:
             request_of=integers,
             null_of=integers[:requests].clone(),
             weight=like.new_zeros(requests),
+            positions=torch.zeros_like(weights),
             class_vectors=weights.new_zeros(rows, 1, config.channels),
             query_scale=weights.new_ones(rows, 1, 1, 1),
             cache=KeyValueCache.allocate(config, rows, like=weights),
@@ -119,6 +146,7 @@ class _Buffers:
         self.null_of[rows.guided] = torch.arange(first_null, first_null + guided, device=latents.device)
         self.weight.zero_()
         self.weight[:count] = rows.guidance.weight
+        self.positions.copy_(block.positions())
         for mine, given in (
             (self.class_vectors, block.class_vectors(rows.labels, len(rows))),
             (self.query_scale, rows.query_scale),
@@ -141,12 +169,16 @@ class _Eager:
 
 @dataclass(frozen=True)
 class _Step:
-    """One patch further, for one batch shape and one kind of guidance."""
+    """One patch further, for one batch shape and one kind of guidance.
+
+    `pool` is the memory that all of its graphs compute in: none leaves anything there that another reads.
+    """
 
     flow: TarFlow
     buffers: _Buffers
     guidance: Guidance
     scaled: bool
+    pool: Any = None
     graphs: "dict[int, list[torch.cuda.CUDAGraph | _Eager]]" = field(default_factory=dict)
 
     def capture(self, index: int) -> "list[torch.cuda.CUDAGraph | _Eager]":
@@ -160,17 +192,17 @@ class _Step:
     def _capture(self, block: FlowBlock, length: int) -> "torch.cuda.CUDAGraph | _Eager":
         if not self.buffers.patches.is_cuda:
             return _Eager(self, block, length)
-        side = torch.cuda.Stream()
+        side, graph = _side_stream(self.buffers.patches.device), torch.cuda.CUDAGraph()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        with torch.cuda.stream(side):  # around the capture, too: where that fails, torch leaves its stream current
             for _ in range(WARM_UP_STEPS):
                 self.buffers.position.zero_()
                 self.run(block, length)
+            self.buffers.position.zero_()
+            # Other threads may use the device meanwhile.
+            with torch.cuda.graph(graph, pool=self.pool, stream=side, capture_error_mode="thread_local"):
+                self.run(block, length)
         torch.cuda.current_stream().wait_stream(side)
-        self.buffers.position.zero_()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.run(block, length)
         return graph
 
     def run(self, block: FlowBlock, length: int) -> None:
@@ -178,14 +210,14 @@ class _Step:
         buffers, steps = self.buffers, self.flow.config.patches - 1
         here = buffers.position.view(1)
         current = buffers.patches.index_select(1, here)[buffers.request_of].to(block.proj_in.weight.dtype)
-        hidden = block.proj_in(current) + block.positions().index_select(0, here) + buffers.class_vectors
-        seen = (torch.arange(length, device=here.device) <= here).view(1, 1, 1, length)
+        hidden = block.proj_in(current) + buffers.positions.index_select(0, here) + buffers.class_vectors
+        mask = _mask(here, length, hidden.dtype)
         for number, layer in enumerate(block.attn_blocks):
             query, key, value = layer.attention.project(hidden, buffers.query_scale if self.scaled else None)
             keys, values = buffers.cache.keys[number], buffers.cache.values[number]
             keys.index_copy_(2, here, key)
             values.index_copy_(2, here, value)
-            attended = F.scaled_dot_product_attention(query, keys[:, :, :length], values[:, :, :length], attn_mask=seen)
+            attended = F.scaled_dot_product_attention(query, keys[:, :, :length], values[:, :, :length], attn_mask=mask)
             hidden = hidden + layer.attention.join(attended)
             hidden = hidden + layer.mlp(hidden)
         log_scale, shift = block.affine(block.proj_out(hidden))
@@ -199,3 +231,16 @@ class _Step:
         renewed = buffers.latents.index_select(1, following) * log_scale.exp() + shift
         buffers.patches.index_copy_(1, following, renewed.to(buffers.patches.dtype))
         buffers.position.add_(1)
+
+
+def _mask(here: Tensor, length: int, dtype: torch.dtype) -> Tensor:
+    """What is added to the logits of `length` keys, (1, 1, 1, length): nothing up to the position `here`, else -inf."""
+    unseen = torch.arange(length + -length % ALIGNED_VALUES, device=here.device) > here
+    mask = torch.zeros(unseen.shape, dtype=dtype, device=here.device).masked_fill(unseen, -math.inf)
+    return mask.view(1, 1, 1, -1)[..., :length]
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream that graphs are captured on; one, for cuBLAS keeps tens of MiB for every stream it has seen."""
+    return torch.cuda.Stream(device)

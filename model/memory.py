@@ -13,6 +13,9 @@ from model.config import TarFlowConfig
 KEPT_CHANNELS = 11
 # Copies of an image that live while a batch is sampled: noise, latents and patches in two orders, the result.
 SEQUENCES = 6
+# What a full memory is called where it is not torch's own allocator that finds it full: on a CPU, by CUDA's runtime, by
+# its libraries.
+FULL = ("allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 # Floats of one patch while a layer is computed, in units of channels.
 LAYER_CHANNELS = 11
 
@@ -45,5 +48,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether a smaller batch might not have failed so."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    # What torch raises on a CPU has no type of its own.
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in FULL)

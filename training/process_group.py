@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed
 
-from model.device import find_device
+from model.device import avoid_cudnn_attention, find_device
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
     """
     world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     own = find_device(device)
+    if own.type == "cuda":
+        avoid_cudnn_attention()
     if own.type == "cuda" and own.index is None:
         own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(own)

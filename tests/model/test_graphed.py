@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model import TarFlow
-from model.graphed import LENGTH_BUCKET, Graphed
+from model.graphed import LENGTH_BUCKET, MOST_SHAPES, Graphed, _Buffers, _Step
+from model.guidance import Guidance, Rule
 from model.rows import Rows
 from model.stepwise import Stepwise
 from tests.model.by_prefix import Asked, prior_noise
@@ -83,3 +84,64 @@ def test_more_patches_than_one_length_of_the_cache_holds(make_flow: FlowMaker) -
     inverter = Graphed(flow)
     for rows in (4, 3):
         assert_exact(inverter, torch.randn(rows, 144, 1, dtype=torch.float64), mixed(rows))
+
+
+class Full(nn.Module):
+    """A layer for which memory is short, `times` times, for more than `rows` rows."""
+
+    def __init__(self, layer: nn.Module, rows: int, times: int) -> None:
+        super().__init__()
+        self.layer, self.rows, self.times = layer, rows, times
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """What the layer makes of it, where there is room."""
+        if len(hidden) > self.rows and self.times:
+            self.times -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.layer(hidden)
+
+
+def test_a_batch_that_does_not_fit_keeps_no_room_from_its_halves(make_flow: FlowMaker) -> None:
+    flow = make_flow()
+    inverter = Graphed(flow)
+    assert_exact(inverter, prior_noise(2), mixed(2))
+    flow.blocks[1].proj_out = Full(flow.blocks[1].proj_out, rows=8, times=2)  # type: ignore[assignment]
+    with torch.no_grad(), pytest.raises(torch.OutOfMemoryError):
+        inverter.invert(1, prior_noise(8), mixed(8))
+    assert not inverter.steps
+
+
+def test_the_room_of_other_batches_is_given_up_before_one_fails(make_flow: FlowMaker) -> None:
+    flow = make_flow()
+    inverter, latents = Graphed(flow), prior_noise(8)
+    for rows in (1, 2, 4):
+        assert_exact(inverter, prior_noise(rows), mixed(rows))
+    expected = Graphed(flow).invert(1, latents, mixed(8))
+    flow.blocks[1].proj_out = Full(flow.blocks[1].proj_out, rows=8, times=1)  # type: ignore[assignment]
+    torch.testing.assert_close(inverter.invert(1, latents, mixed(8)), expected, rtol=0, atol=0)
+    assert len(inverter.steps) == 1
+
+
+def test_no_more_batch_shapes_are_kept_than_the_bound(make_flow: FlowMaker) -> None:
+    inverter = Graphed(make_flow())
+    for exponent in range(MOST_SHAPES + 2):
+        assert_exact(inverter, prior_noise(1 << exponent), plain(1 << exponent))
+    assert len(inverter.steps) == MOST_SHAPES
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rule", ["linear", "corrected"])
+@pytest.mark.parametrize("annealed", [False, True])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_step_asks_no_tensor_for_its_values_and_makes_none_on_another_device(
+    make_flow: FlowMaker, dtype: torch.dtype, rule: Rule, annealed: bool, scaled: bool
+) -> None:
+    # On a GPU either would end the capture. Tensors on `meta` have no values, and do not mix with those of a CPU.
+    flow = make_flow().float().to("meta")
+    for block in flow.blocks:
+        block.to(dtype)
+    latents = torch.empty(4, 9, 8, device="meta")
+    buffers = _Buffers.allocate(flow, requests=4, nulls=4, like=latents)
+    guidance = Guidance(latents.new_ones(4), annealed=annealed, rule=rule)
+    with torch.no_grad():
+        _Step(flow, buffers, guidance, scaled).run(flow.blocks[1], length=7)

@@ -85,7 +85,26 @@ def more_than_a_gpu_has() -> None:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1024.00 PiB")
 
 
-@pytest.mark.parametrize("fill", [more_than_there_is, more_than_numpy_gets, more_than_a_gpu_has])
+def more_than_cuda_itself_gets() -> None:
+    """What torch raises where it instantiates a graph and there is no room for it."""
+    raise torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later")
+
+
+def more_than_a_library_gets() -> None:
+    """What torch raises where cuBLAS is first used on a full GPU."""
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+FULL = [
+    more_than_there_is,
+    more_than_numpy_gets,
+    more_than_a_gpu_has,
+    more_than_cuda_itself_gets,
+    more_than_a_library_gets,
+]
+
+
+@pytest.mark.parametrize("fill", FULL)
 def test_a_full_memory_is_known_for_what_it_is(fill: Callable[[], None]) -> None:
     with pytest.raises((RuntimeError, MemoryError)) as caught:
         fill()
