@@ -1,6 +1,7 @@
 // One score, looked at closely. Owns its layout: the picture under its heat, the verdict, the numbers, the classes.
 
 import { element } from "./element.js";
+import { pairs } from "./figures.js";
 import { heatOf } from "./heat.js";
 import { histogramOf } from "./histogram.js";
 import { inWords } from "./score_words.js";
@@ -21,22 +22,21 @@ function picturePane(result, facts) {
   const image = element("img", { src: result.address, alt: result.file.name });
   const heat = heatOf(result, facts);
   if (!heat) return element("div", { class: "pane" }, element("div", { class: "layers" }, image));
+  const layers = element("div", { class: "layers heated" }, image, heat.canvas);
   const slide = element("input", {
     type: "range",
     min: 0,
     max: 1,
     step: 0.01,
-    value: 0.6,
+    value: 1,
     "aria-label": "Opacity of the heat map",
-    input: () => {
-      heat.canvas.style.opacity = slide.value;
-    },
+    input: () => layers.style.setProperty("--heat", slide.value),
   });
-  heat.canvas.style.opacity = slide.value;
+  layers.style.setProperty("--heat", slide.value);
   return element(
     "div",
     { class: "pane" },
-    element("div", { class: "layers" }, image, heat.canvas),
+    layers,
     element("label", {}, "Heat", slide),
     element("p", { class: "hint" }, heat.words),
   );
@@ -48,7 +48,7 @@ function findings(result, facts) {
     { class: "findings" },
     verdict(result),
     histogramOf(result, facts),
-    element("dl", {}, ...numbers(result).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
+    pairs(numbers(result)),
     posterior(result),
     element("ul", { class: "warnings" }, ...(result.warnings ?? []).map((words) => element("li", {}, words))),
   );
@@ -63,7 +63,7 @@ function verdict(result) {
 }
 
 function numbers(result) {
-  const all = [
+  return [
     ["Log-likelihood", result.log_likelihood_nats === null ? "not finite" : `${inWords(result.log_likelihood_nats, 1)} nats`],
     ["Bits per dim", inWords(result.bits_per_dim, 3)],
     ["Density", result.density],
@@ -72,7 +72,6 @@ function numbers(result) {
     ["Complexity", result.complexity_bits_per_dim ? `${inWords(result.complexity_bits_per_dim, 2)} bits per dim, encoded without loss` : ""],
     ["Calibration", result.calibration ? `${result.calibration.name}, ${result.calibration.n} images` : ""],
   ];
-  return all.filter(([, value]) => value);
 }
 
 function posterior(result) {
