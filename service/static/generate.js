@@ -119,6 +119,7 @@ function takeDefaults({ defaults, noise_type }) {
   part("denoise").checked = defaults.denoise;
   // There is no such step for a model of another noise.
   part("denoise").disabled = noise_type !== "gaussian";
+  part("no-denoise").hidden = noise_type === "gaussian";
 }
 
 function setGuidance(guidance) {

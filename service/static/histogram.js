@@ -3,11 +3,13 @@
 import { element } from "./element.js";
 
 const WIDTH = 420;
-const HEAD = 18;
+const HEAD = 20;
 const HEIGHT = 90;
-const FOOT = 18;
-// Of the spread of all but the strangest images, as much again lies beyond it; what is further off lies at the edge.
+const FOOT = 20;
+// Beyond all but the strangest images lies so much of their spread again, and at most so much for the threshold; what
+// is further off lies at the edge.
 const BEYOND = 0.5;
+const FARTHEST = 1.5;
 const SPACE = "http://www.w3.org/2000/svg";
 
 // A figure of the histogram with the score in it; null where there is none to compare with.
@@ -18,11 +20,11 @@ export function histogramOf(result, facts) {
   const score = result.anomaly_score;
   if (!quantiles || score === null) return null;
   const threshold = calibration.thresholds[result.calibration.view][String(result.alpha)] ?? null;
-  const axis = new Axis(quantiles);
+  const axis = new Axis(quantiles, threshold);
   const drawing = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEAD + HEIGHT + FOOT}`, role: "img", class: "histogram" });
   drawing.setAttribute("aria-label", `The score ${inShort(score)} among the calibration's, ${inShort(quantiles[0])} to ${inShort(quantiles.at(-1))}`);
   drawing.append(...bars(quantiles, axis));
-  if (threshold !== null) drawing.append(...marked(axis, threshold, "unusual from", "threshold", HEAD + HEIGHT + FOOT - 4));
+  if (threshold !== null) drawing.append(...marked(axis, threshold, "unusual from", "threshold", HEAD + HEIGHT + FOOT - 5));
   drawing.append(...marked(axis, score, "this image", result.is_anomaly ? "here bad" : "here", HEAD - 7));
   const words = explained(quantiles, axis, calibration, result, threshold);
   const title = element("h4", {}, "How strange, among the real images it was calibrated with");
@@ -31,16 +33,17 @@ export function histogramOf(result, facts) {
 
 // The line of scores, cut where it would serve a handful of images alone.
 class Axis {
-  constructor(quantiles) {
-    const [least, high] = [quantiles[0], quantiles.at(-2)];
-    const room = BEYOND * (high - least) || 1;
-    this.least = least - room / 4;
-    this.most = Math.min(high + room, Math.max(quantiles.at(-1), high + room / 4));
-    this.cut = quantiles.at(-1) > this.most;
+  constructor(quantiles, threshold) {
+    const [least, high, last] = [quantiles[0], quantiles.at(-2), quantiles.at(-1)];
+    const spread = high - least || 1;
+    const wanted = threshold === null ? high : Math.min(threshold + spread / 10, high + FARTHEST * spread);
+    this.least = least - spread / 10;
+    this.most = Math.max(Math.min(last, high + BEYOND * spread), wanted);
+    this.cut = last > this.most;
   }
 
   at(value) {
-    return (Math.max(0, Math.min(1, (value - this.least) / (this.most - this.least)))) * WIDTH;
+    return Math.max(0, Math.min(1, (value - this.least) / (this.most - this.least))) * WIDTH;
   }
 
   // -1 for what lies before it, 1 for what lies beyond, else 0.
@@ -62,23 +65,23 @@ function bars(quantiles, axis) {
   return [shape("path", { class: "bars", d: paths.join("") }), ...last];
 }
 
-// A score as a line with its name and number, or, beyond an end of the axis, as an arrow there.
+// A score as a line with its name and number; beyond an end of the axis, as an arrow there in its stead.
 function marked(axis, value, name, kind, baseline) {
   const [at, side] = [axis.at(value), axis.side(value)];
   const line = shape("line", { class: kind, x1: at, x2: at, y1: HEAD - 3, y2: HEAD + HEIGHT + 3 });
-  const head = `M${at} ${HEAD + 8}l${-9 * side} -6v12z`;
   const text = `${side < 0 ? "← " : ""}${name} ${inShort(value)}${side > 0 ? " →" : ""}`;
   const anchor = at < WIDTH / 5 ? "start" : at > (4 * WIDTH) / 5 ? "end" : "middle";
   const label = shape("text", { class: kind, x: at, y: baseline, "text-anchor": anchor });
   label.textContent = text;
-  return side ? [shape("path", { class: `${kind} arrow`, d: head }), label] : [line, label];
+  return side ? [label] : [line, label];
 }
 
 function explained(quantiles, axis, { n }, { alpha }, threshold) {
   const share = Math.round(100 / (quantiles.length - 1));
   const rest = axis.cut ? `; the pale one goes on to ${inShort(quantiles.at(-1))}` : "";
   const rate = `1 in ${Math.round(1 / alpha).toLocaleString("en")}`;
-  const line = threshold === null ? "" : ` ${rate} of them lies beyond the dashed line: from there on an image is called unusual.`;
+  const where = threshold !== null && (axis.side(threshold) ? inShort(threshold) : "the dashed line");
+  const line = where ? ` ${rate} of them lies beyond ${where}: from there on an image is called unusual.` : "";
   return `To the right is stranger. Each bar holds ${share} % of ${n.toLocaleString("en")} images${rest}.${line}`;
 }
 

@@ -56,7 +56,11 @@ function findings(result, facts) {
 
 function verdict(result) {
   if (result.p_value === null || result.p_value === undefined) return null;
-  const rate = `Of the real images it was calibrated with, ${inWords(100 * result.p_value, 1)} % are at least as strange`;
+  const { n } = result.calibration;
+  // What the p-value is: (1 + those) / (1 + all).
+  const strange = Math.round(result.p_value * (n + 1)) - 1;
+  const those = strange > 0 ? `${inWords(strange)} ${strange === 1 ? "is" : "are"}` : "none is";
+  const rate = `Of the ${n.toLocaleString("en")} real images it was calibrated with, ${those} at least as strange`;
   if (!result.is_anomaly) return element("p", { class: "verdict" }, element("b", {}, "Usual. "), `${rate}.`);
   const why = DIRECTIONS[result.direction];
   return element("p", { class: "verdict bad" }, element("b", {}, "Unusual"), `${why ? `: ${why}` : ""}. ${rate}.`);
@@ -70,7 +74,7 @@ function numbers(result) {
     ["p-value", inWords(result.p_value, 4)],
     ["Stranger than", result.percentile === undefined || result.percentile === null ? "" : `${inWords(result.percentile, 1)} % of them`],
     ["Complexity", result.complexity_bits_per_dim ? `${inWords(result.complexity_bits_per_dim, 2)} bits per dim, encoded without loss` : ""],
-    ["Calibration", result.calibration ? `${result.calibration.name}, ${result.calibration.n} images` : ""],
+    ["Calibration", result.calibration ? `${result.calibration.name}, ${result.calibration.n.toLocaleString("en")} images` : ""],
   ];
 }
 

@@ -16,7 +16,8 @@ export async function verification(ask, [{ file }]) {
     return judged(await ask({ path: "/verify", body: file, headers: { "Content-Type": PNG } }));
   } catch (error) {
     if (!(error instanceof Problem) || !ANSWERS.includes(error.status)) throw error;
-    return silent(error.fields.length ? `it ${error.fields[0].message}.` : `${error.message}.`);
+    // What follows the colon is for who reads files.
+    return silent(error.fields.length ? `it ${error.fields[0].message.split(": ")[0]}.` : `${error.message}.`);
   }
 }
 

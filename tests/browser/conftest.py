@@ -44,6 +44,7 @@ class Visitor:
     page: "Page"
     refusals_are_meant: bool = False
     complaints: list[str] = field(default_factory=list)
+    held: "list[Route]" = field(default_factory=list)
 
     def hear(self) -> None:
         """Note every error and warning from now on."""
@@ -71,11 +72,14 @@ class Visitor:
         """The view that is shown."""
         return self.page.locator("main > section:not([hidden])")
 
-    def hold(self, path: str) -> "list[Route]":
-        """Hold the next request of this path back; it is here once it was made, for whoever lets it go."""
-        held: list[Route] = []
-        self.page.route(path, lambda route: held.append(route), times=1)
-        return held
+    def hold(self, path: str) -> None:
+        """Hold the next request of this path back until it is let go."""
+        self.page.route(path, lambda route: self.held.append(route), times=1)
+
+    def let_go(self) -> None:
+        """Let every request that is held back go on its way."""
+        while self.held:
+            self.held.pop().continue_()
 
     def refuse(self, path: str, status: int, retry_after_s: int | None = None, **body: Any) -> None:
         """Let every request of this path be refused, as the service or its proxy might."""
@@ -155,6 +159,8 @@ def visit(browser: "Browser") -> Iterator[Visit]:
 
         yield come
         complaints = [each for visitor in visitors for each in visitor.complaints]
+        for visitor in visitors:
+            visitor.let_go()
     assert complaints == []
 
 

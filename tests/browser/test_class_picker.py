@@ -1,5 +1,6 @@
 """Owns the laws of the choice of a class: what is typed is taken or visibly refused, out of ten or a thousand."""
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,26 +29,27 @@ def field(visitor: Visitor) -> "Locator":
     return visitor.view.get_by_role("combobox", name="Class")
 
 
-@pytest.mark.parametrize("typed", ["kind 421", "KIND 421", "421", " kind 421 (421) "])
-def test_a_class_that_is_typed_is_taken_without_another_key(typed: str, chooser: Visitor) -> None:
-    field(chooser).fill(typed)
-    chooser.page.get_by_label("Seed", exact=True).focus()
-    assert field(chooser).input_value() == "kind 421 (421)"
+def test_a_class_that_is_typed_is_taken_without_another_key(chooser: Visitor) -> None:
+    for typed in ("kind 7", "KIND 42", "421", " kind 421 (421) "):
+        field(chooser).fill(typed)
+        chooser.page.get_by_label("Seed", exact=True).focus()
+        (number,) = set(re.findall(r"\d+", typed))
+        assert field(chooser).input_value() == f"kind {number} ({number})"
     with chooser.page.expect_request("**/generate*") as asked:
         chooser.refuse("**/generate*", 422)
         chooser.generate()
     assert "class=421" in asked.value.url
 
 
-@pytest.mark.parametrize("key", ["Tab", "Enter"])
-def test_words_that_mean_no_class_are_refused_in_words(key: str, visitor: Visitor) -> None:
-    visitor.choose_class("7")
-    field(visitor).fill("cat")
-    visitor.page.keyboard.press(key)
-    assert field(visitor).input_value() == "7"
-    assert visitor.page.get_by_text("“cat” is no class of this model: it stays 7.").first.is_visible()
-    visitor.choose_class("3")
-    assert visitor.view.get_by_text("is no class of this model").count() == 0
+def test_words_that_mean_no_class_are_refused_in_words(visitor: Visitor) -> None:
+    for key in ("Tab", "Enter"):
+        visitor.choose_class("7")
+        field(visitor).fill("cat")
+        visitor.page.keyboard.press(key)
+        assert field(visitor).input_value() == "7"
+        assert visitor.view.get_by_text("“cat” is no class of this model: it stays 7.").is_visible()
+        visitor.choose_class("3")
+        assert visitor.view.get_by_text("is no class of this model").count() == 0
 
 
 def test_an_empty_field_means_no_class(visitor: Visitor) -> None:

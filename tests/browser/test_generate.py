@@ -1,7 +1,6 @@
 """Owns the laws of the view that makes pictures: what a visitor sees, and what stays."""
 
 import httpx
-import pytest
 
 from tests.browser.conftest import Visit, Visitor
 from tests.browser.facts import told_of
@@ -56,16 +55,15 @@ def test_what_is_made_again_has_the_model_and_every_setting_of_the_picture(visit
     assert visitor.page.locator("#denoise").is_enabled()
 
 
-@pytest.mark.parametrize("button", ["Make again", "Variations", "Score this", "There and back"])
-def test_of_a_picture_whose_model_is_gone_it_is_said(button: str, visitor: Visitor, bundled: Site) -> None:
+def test_of_a_picture_whose_model_is_gone_it_is_said(visitor: Visitor, bundled: Site) -> None:
     make_under(visitor, "mnist-28", "1.5")
     told_of(visitor, bundled, {"mnist-28": None})
-    visitor.page.reload()
-    visitor.await_state("ready")
-    visitor.page.locator(GALLERY).click()
-    visitor.press(button)
-    visitor.view.get_by_text("mnist-28, which made this picture, is not served now.").wait_for()
-    assert visitor.view.get_by_label("Model").first.input_value() == "mnist-28-density"
+    for button in ("Make again", "Variations", "Score this", "There and back"):
+        visitor.go("Generate")
+        visitor.page.locator(GALLERY).click()
+        visitor.press(button)
+        visitor.view.get_by_text("mnist-28, which made this picture, is not served now.").wait_for()
+        assert visitor.view.get_by_label("Model").first.input_value() == "mnist-28-density"
 
 
 def test_variations_are_the_next_seeds(visitor: Visitor) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from tests.browser.conftest import Visitor
+from tests.e2e.conftest import Site
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Route
@@ -86,24 +87,25 @@ def test_a_blank_image_is_called_unusual_and_shown_among_the_usual(visitor: Visi
 
 
 @pytest.mark.parametrize("model", ["mnist-28", "mnist-28-density"])
-@pytest.mark.parametrize("name", ["seven", "blank", "white"])
 def test_every_score_lies_in_the_drawing_with_its_number_and_no_words_overlap(
-    name: str, model: str, visitor: Visitor, seven: Path, blank: Path
+    model: str, visitor: Visitor, seven: Path, blank: Path
 ) -> None:
     white = seven.with_name("white.png")
     Image.new("L", (28, 28), 255).save(white)
     visitor.go("Score")
     visitor.view.get_by_label("Model").select_option(model)
-    score(visitor, {"seven": seven, "blank": blank, "white": white}[name])
-    drawing = visitor.page.get_by_role("img", name="The score")
-    assert "this image " in (drawing.locator("text.here").text_content() or "")
-    ((left, right, _, _),) = drawing.evaluate_all(BOXES)
-    labels = drawing.locator("text").evaluate_all(BOXES)
-    assert all(left - 1 <= box[0] and box[1] <= right + 1 for box in labels)
-    (_, _, _, above), (_, _, below, _) = sorted(labels, key=lambda box: box[2])
-    assert above <= below
-    (bars,) = drawing.locator(".bars").evaluate_all(BOXES)
-    assert bars[1] - bars[0] > (right - left) / 2
+    for file in (seven, blank, white):
+        score(visitor, file)
+        drawing = visitor.page.get_by_role("img", name="The score")
+        assert "this image " in (drawing.locator("text.here").text_content() or "")
+        ((left, right, _, _),) = drawing.evaluate_all(BOXES)
+        labels = drawing.locator("text").evaluate_all(BOXES)
+        assert all(left - 1 <= box[0] and box[1] <= right + 1 for box in labels)
+        (_, _, _, above), (_, _, below, _) = sorted(labels, key=lambda box: box[2])
+        assert above <= below
+        # All but the strangest images have the most of the room.
+        (bars,) = drawing.locator(".bars").evaluate_all(BOXES)
+        assert bars[1] - bars[0] > (right - left) / 2
 
 
 def test_what_alpha_means_is_said_in_words(visitor: Visitor, seven: Path) -> None:
@@ -113,16 +115,27 @@ def test_what_alpha_means_is_said_in_words(visitor: Visitor, seven: Path) -> Non
     assert "1 in 20 of them lies beyond the dashed line" in visitor.page.locator(".findings figure .hint").inner_text()
 
 
+def test_a_p_value_is_told_as_a_count_of_real_images(visitor: Visitor, seven: Path, bundled: Site) -> None:
+    answer = bundled.http.post("/score?class=all", content=seven.read_bytes(), headers={"Content-Type": "image/png"})
+    told = answer.json()["results"][0]
+    strange = round(told["p_value"] * (told["calibration"]["n"] + 1)) - 1
+    assert strange > 1
+    visitor.go("Score")
+    score(visitor, seven)
+    words = f"Of the 4,000 real images it was calibrated with, {strange} are at least as strange."
+    assert verdict(visitor).inner_text().endswith(words)
+
+
 def test_what_was_found_of_one_image_is_gone_while_another_is_scored(
     visitor: Visitor, seven: Path, damaged: Path
 ) -> None:
     visitor.go("Score")
     score(visitor, seven)
-    held = visitor.hold("**/score?*")
+    visitor.hold("**/score?*")
     with visitor.page.expect_request("**/score?*"):
         visitor.page.set_input_files(FILES, damaged)
     assert visitor.page.locator(".scored").count() == 0
-    held[0].continue_()
+    visitor.let_go()
     visitor.page.locator(".layers img[alt='damaged.png']").wait_for()
 
 
