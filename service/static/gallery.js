@@ -1,6 +1,7 @@
 // The gallery: every picture of this browser, and a close look at one. Owns the grid and the dialog.
 
 import { announce, element } from "./element.js";
+import { pairs } from "./figures.js";
 import { settingsOf, sourceOf, titleOf } from "./picture.js";
 import { pictureTools } from "./picture_tools.js";
 import { Shelf } from "./shelf.js";
@@ -68,12 +69,11 @@ function factsOf(picture, close) {
     draw();
   };
   const kept = shelf.pictures.some((each) => each.id === picture.id);
-  const settings = settingsOf(picture).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
   return element(
     "div",
     { class: "facts" },
     element("h2", { tabindex: "-1", autofocus: true }, titleOf(picture)),
-    element("dl", {}, ...settings),
+    pairs(settingsOf(picture)),
     element(
       "div",
       { class: "toolbar" },

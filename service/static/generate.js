@@ -4,9 +4,9 @@ import { catalogue } from "./catalogue.js";
 import { ClassPicker } from "./class_picker.js";
 import { announce } from "./element.js";
 import { run } from "./job.js";
-import { modelPicker } from "./model_picker.js";
+import { ModelPicker, notServed } from "./model_picker.js";
 import { clearProblem, showProblem } from "./notice.js";
-import { picturesOf } from "./picture.js";
+import { picturesOf, queryOf } from "./picture.js";
 import { Seed } from "./seed.js";
 import { Stage } from "./stage.js";
 import { showView } from "./views.js";
@@ -18,7 +18,6 @@ const part = (id) => document.getElementById(id);
 export function startGenerate() {
   const maker = new Maker(part("generate-form"));
   linkGuidance();
-  modelPicker(part("model"), (facts) => maker.describe(facts));
   heed("again", (picture) => maker.take(picture, { n: 1, firstSeed: picture.seed }));
   heed("variations", (picture) => maker.take(picture, { n: VARIATIONS, firstSeed: picture.seed + 1 }));
 }
@@ -32,9 +31,10 @@ class Maker {
     this.stage = new Stage(part("stage"));
     this.classes = new ClassPicker(part("class"), { first: "0" });
     this.seed = new Seed(part("seed"), part("dice"), part("lock"));
+    this.models = new ModelPicker(part("model"), (facts) => this.#describe(facts));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.make();
+      this.make(this.#dials());
     });
     part("cancel").addEventListener("click", () => {
       this.#running?.abort();
@@ -42,21 +42,15 @@ class Maker {
     });
   }
 
-  // Offer what a model has, and take its defaults.
-  describe(facts) {
-    this.classes.setFacts(facts);
-    if (facts) takeDefaults(facts);
-  }
-
-  // Make what the form asks for; a job at hand is cancelled.
-  async make() {
+  // Make what a query of `POST /generate` asks for; a job at hand is cancelled.
+  async make(query) {
     this.#running?.abort();
     const own = (this.#running = new AbortController());
     clearProblem(part("generate-problem"), this.form);
     this.stage.begin();
     part("cancel").hidden = false;
     try {
-      await this.#follow(own);
+      await this.#follow(query, own);
     } catch (error) {
       if (this.#running === own) this.#give(error, own.signal.aborted);
     } finally {
@@ -70,19 +64,37 @@ class Maker {
   // Set the form to the settings of a picture, and make it.
   take(picture, { n, firstSeed }) {
     showView("generate");
-    part("model").value = picture.model;
-    this.classes.setFacts(catalogue.facts(picture.model), picture.class);
+    clearProblem(part("generate-problem"), this.form);
+    if (!this.models.choose(picture.model)) {
+      showProblem(part("generate-problem"), notServed(picture));
+      return;
+    }
+    this.classes.choose(picture.class);
     setGuidance(picture.guidance);
     part("denoise").checked = picture.denoise;
     part("attention_temperature").value = picture.attention_temperature;
     part("n").value = n;
     this.seed.keep(firstSeed);
     announce("The settings are those of the picture");
-    this.make();
+    // Not what the form makes of them: of a model that nobody has described yet it knows no class.
+    this.make({ ...queryOf(picture), n, seed: firstSeed });
   }
 
-  async #follow(own) {
-    const query = { ...dials(this.form), class: this.classes.value, seed: this.seed.next() };
+  // Offer what a model has, and take its defaults.
+  #describe(facts) {
+    this.classes.setFacts(facts);
+    if (facts) takeDefaults(facts);
+  }
+
+  // The form's values as the query of `POST /generate`; of a model that nobody has described yet, its own defaults.
+  #dials() {
+    const { model, guidance, n, attention_temperature } = Object.fromEntries(new FormData(this.form));
+    const always = { model, n, class: this.classes.value, seed: this.seed.next() };
+    if (!catalogue.facts(model)) return always;
+    return { ...always, guidance, attention_temperature, denoise: part("denoise").checked };
+  }
+
+  async #follow(query, own) {
     const tell = (event, data) => this.#running === own && this.stage.hear(event, data);
     const answer = await run({ path: "/generate", query, signal: own.signal, tell });
     const pictures = picturesOf(await answer.json());
@@ -96,13 +108,6 @@ class Maker {
   }
 }
 
-// The form's values as the query of `POST /generate`; of a model that nobody has described yet, its own defaults.
-function dials(form) {
-  const { model, guidance, n, attention_temperature } = Object.fromEntries(new FormData(form));
-  if (!catalogue.facts(model)) return { model, n };
-  return { model, guidance, n, attention_temperature, denoise: part("denoise").checked };
-}
-
 function takeDefaults({ defaults, noise_type }) {
   setGuidance(defaults.guidance);
   part("own-guidance").textContent = `The model's own: ${defaults.guidance}`;
@@ -114,6 +119,7 @@ function takeDefaults({ defaults, noise_type }) {
   part("denoise").checked = defaults.denoise;
   // There is no such step for a model of another noise.
   part("denoise").disabled = noise_type !== "gaussian";
+  part("no-denoise").hidden = noise_type === "gaussian";
 }
 
 function setGuidance(guidance) {

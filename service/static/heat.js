@@ -2,8 +2,10 @@
 
 import { element } from "./element.js";
 
-const LEAST = [29, 78, 216];
-const MOST = [220, 38, 38];
+const LEAST = [44, 123, 230];
+const MOST = [215, 25, 28];
+// How much of the colour lies over the picture where the heat is greatest.
+const MOST_COVER = 0.85;
 // In standard deviations: the same colours mean the same in every picture.
 const USUAL_LIMIT = 6;
 
@@ -34,7 +36,7 @@ function drawn(values, rows, columns, limit) {
   const pixels = context.createImageData(columns, rows);
   for (const [place, value] of values.entries()) {
     const strength = Math.min(1, Math.abs(value) / limit);
-    pixels.data.set([...(value > 0 ? MOST : LEAST), Math.round(255 * strength)], 4 * place);
+    pixels.data.set([...(value > 0 ? MOST : LEAST), Math.round(255 * MOST_COVER * strength)], 4 * place);
   }
   context.putImageData(pixels, 0, 0);
   return canvas;

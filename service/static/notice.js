@@ -28,6 +28,9 @@ function markField(form, { field, message }) {
   input.setAttribute("aria-invalid", "true");
   input.setAttribute("aria-errormessage", words.id);
   (input.closest(".field") ?? input.parentElement).append(words);
+  // A field that is folded away shows neither itself nor its problem.
+  const fold = input.closest("details");
+  if (fold) fold.open = true;
   input.focus();
   return true;
 }

@@ -1,6 +1,7 @@
 // One score, looked at closely. Owns its layout: the picture under its heat, the verdict, the numbers, the classes.
 
 import { element } from "./element.js";
+import { pairs } from "./figures.js";
 import { heatOf } from "./heat.js";
 import { histogramOf } from "./histogram.js";
 import { inWords } from "./score_words.js";
@@ -21,22 +22,21 @@ function picturePane(result, facts) {
   const image = element("img", { src: result.address, alt: result.file.name });
   const heat = heatOf(result, facts);
   if (!heat) return element("div", { class: "pane" }, element("div", { class: "layers" }, image));
+  const layers = element("div", { class: "layers heated" }, image, heat.canvas);
   const slide = element("input", {
     type: "range",
     min: 0,
     max: 1,
     step: 0.01,
-    value: 0.6,
+    value: 1,
     "aria-label": "Opacity of the heat map",
-    input: () => {
-      heat.canvas.style.opacity = slide.value;
-    },
+    input: () => layers.style.setProperty("--heat", slide.value),
   });
-  heat.canvas.style.opacity = slide.value;
+  layers.style.setProperty("--heat", slide.value);
   return element(
     "div",
     { class: "pane" },
-    element("div", { class: "layers" }, image, heat.canvas),
+    layers,
     element("label", {}, "Heat", slide),
     element("p", { class: "hint" }, heat.words),
   );
@@ -48,7 +48,7 @@ function findings(result, facts) {
     { class: "findings" },
     verdict(result),
     histogramOf(result, facts),
-    element("dl", {}, ...numbers(result).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
+    pairs(numbers(result)),
     posterior(result),
     element("ul", { class: "warnings" }, ...(result.warnings ?? []).map((words) => element("li", {}, words))),
   );
@@ -56,23 +56,26 @@ function findings(result, facts) {
 
 function verdict(result) {
   if (result.p_value === null || result.p_value === undefined) return null;
-  const rate = `Of the real images it was calibrated with, ${inWords(100 * result.p_value, 1)} % are at least as strange`;
+  const { n } = result.calibration;
+  // What the p-value is: (1 + those) / (1 + all).
+  const strange = Math.round(result.p_value * (n + 1)) - 1;
+  const those = strange > 0 ? `${inWords(strange)} ${strange === 1 ? "is" : "are"}` : "none is";
+  const rate = `Of the ${n.toLocaleString("en")} real images it was calibrated with, ${those} at least as strange`;
   if (!result.is_anomaly) return element("p", { class: "verdict" }, element("b", {}, "Usual. "), `${rate}.`);
   const why = DIRECTIONS[result.direction];
   return element("p", { class: "verdict bad" }, element("b", {}, "Unusual"), `${why ? `: ${why}` : ""}. ${rate}.`);
 }
 
 function numbers(result) {
-  const all = [
+  return [
     ["Log-likelihood", result.log_likelihood_nats === null ? "not finite" : `${inWords(result.log_likelihood_nats, 1)} nats`],
     ["Bits per dim", inWords(result.bits_per_dim, 3)],
     ["Density", result.density],
     ["p-value", inWords(result.p_value, 4)],
     ["Stranger than", result.percentile === undefined || result.percentile === null ? "" : `${inWords(result.percentile, 1)} % of them`],
     ["Complexity", result.complexity_bits_per_dim ? `${inWords(result.complexity_bits_per_dim, 2)} bits per dim, encoded without loss` : ""],
-    ["Calibration", result.calibration ? `${result.calibration.name}, ${result.calibration.n} images` : ""],
+    ["Calibration", result.calibration ? `${result.calibration.name}, ${result.calibration.n.toLocaleString("en")} images` : ""],
   ];
-  return all.filter(([, value]) => value);
 }
 
 function posterior(result) {

@@ -84,17 +84,21 @@ function compared(one, other) {
   return typeof one === "string" ? one.localeCompare(other, undefined, { numeric: true }) : Number(one) - Number(other);
 }
 
-export function csvOf(results) {
+function csvOf(results) {
   const names = [...TAKEN, ...JUDGED];
   const rows = results.map((result) => [
-    // A spreadsheet would take such a name for a formula.
-    result.file.name.replace(/^[=+\-@]/, "'$&"),
+    result.file.name,
     ...names.map((name) => result[name] ?? ""),
     likeliestClass(result)?.class_name ?? "",
     (result.warnings ?? []).join("; "),
   ]);
-  const quoted = (value) => (/[",\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
-  return [["image", ...names, "likeliest_class", "warnings"], ...rows].map((row) => row.map(quoted).join(",")).join("\n");
+  return [["image", ...names, "likeliest_class", "warnings"], ...rows].map((row) => row.map(cell).join(",")).join("\n");
+}
+
+// A cell of a CSV. Text that a spreadsheet would take for a formula becomes text to it, too.
+function cell(value) {
+  const text = typeof value === "string" ? value.replace(/^[=+\-@\t\r]/, "'$&") : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 function download(text) {

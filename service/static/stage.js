@@ -1,6 +1,7 @@
 // The picture while it is made, and once it is. Owns the canvas, the progress and the film of flow blocks.
 
 import { announce, element } from "./element.js";
+import { jobWords } from "./job_words.js";
 import { sourceOf, titleOf } from "./picture.js";
 import { pictureTools } from "./picture_tools.js";
 import { wish } from "./wishes.js";
@@ -31,9 +32,8 @@ export class Stage {
 
   // An event of the job, as `run` tells it.
   hear(event, data) {
-    if (event === "refused") this.#tell(0, `${data.problem.title}. Trying again in ${data.seconds} s.`);
-    else if (event === "accepted") this.#tell(0, "Accepted");
-    else if (event === "status" && data.state === "queued") this.#tell(0, queueWords(data));
+    const words = jobWords(event, data);
+    if (words) this.#tell(0, words);
     else if (event === "status") this.#run();
     else if (event === "progress") this.#advance(data);
     else if (event === "preview") this.#preview(data);
@@ -105,9 +105,4 @@ export class Stage {
     this.canvas.classList.remove("many");
     this.canvas.replaceChildren(noise, element("p", { class: "over" }, "Every picture begins as noise"));
   }
-}
-
-function queueWords({ position, eta_s }) {
-  const place = position ? `${position} ${position === 1 ? "job is" : "jobs are"} ahead` : "Next in the queue";
-  return eta_s ? `${place}, about ${eta_s} s` : place;
 }

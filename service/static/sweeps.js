@@ -1,10 +1,10 @@
 // The view of sweeps: one noise, one dial turned. Owns what is turned, and the strips that come of it.
 
-import { ClassPicker } from "./class_picker.js";
 import { catalogue, className } from "./catalogue.js";
+import { ClassPicker } from "./class_picker.js";
 import { announce, element } from "./element.js";
 import { run } from "./job.js";
-import { modelPicker } from "./model_picker.js";
+import { ModelPicker } from "./model_picker.js";
 import { clearProblem, showProblem } from "./notice.js";
 import { picturesOf, sourceOf, titleOf } from "./picture.js";
 import { drawnSeed } from "./seed.js";
@@ -17,9 +17,13 @@ const part = (id) => document.getElementById(id);
 
 export function startSweeps() {
   const form = part("sweeps-form");
-  const classes = new ClassPicker(part("sweeps-class"), { first: "0" });
+  // Without a class guidance has nothing to insist on, and every picture of a sweep would be the same.
+  const classes = new ClassPicker(part("sweeps-class"), { extra: [], first: "0" });
   let running = null;
-  modelPicker(part("sweeps-model"), (facts) => classes.setFacts(facts));
+  const model = new ModelPicker(part("sweeps-model"), (facts) => {
+    classes.setFacts(facts);
+    offer(facts);
+  });
   part("sweeps-seed").value = drawnSeed();
   part("sweeps-dice").addEventListener("click", () => {
     part("sweeps-seed").value = drawnSeed();
@@ -30,7 +34,10 @@ export function startSweeps() {
     event.preventDefault();
     running?.abort();
     const own = (running = new AbortController());
-    const query = { model: part("sweeps-model").value, class: classes.value, seed: part("sweeps-seed").value.trim() };
+    // Without a seed each picture would draw a noise of its own.
+    const seed = part("sweeps-seed").value.trim() || drawnSeed();
+    part("sweeps-seed").value = seed;
+    const query = { model: model.value, class: classes.value, seed };
     const sweep = event.submitter?.value === "class" ? classSweep(query) : guidanceSweep(query);
     clearProblem(part("sweeps-problem"), form);
     part("sweeps-cancel").hidden = false;
@@ -47,10 +54,16 @@ export function startSweeps() {
   });
 }
 
+// Offer the dials that a model has.
+function offer(facts) {
+  const none = !facts?.num_classes;
+  for (const button of part("sweeps-form").querySelectorAll("[type=submit]")) button.disabled = none;
+  part("sweeps-none").hidden = !facts || !none;
+}
+
 function guidanceSweep(query) {
-  const name = className(catalogue.facts(query.model), query.class || null);
   return {
-    title: `${query.class ? `Class ${name}` : "No class"}, noise ${query.seed}, guidance 0 to 4`,
+    title: `${query.model}: class ${className(catalogue.facts(query.model), query.class)}, noise ${query.seed}, guidance 0 to 4`,
     words: "From left to right the class is insisted on more and more.",
     cells: GUIDANCES.map((guidance) => ({ words: String(guidance), query: { ...query, guidance } })),
   };
@@ -61,7 +74,7 @@ function classSweep(query) {
   const count = Math.min(facts?.num_classes ?? 0, MOST_CLASSES);
   const rest = (facts?.num_classes ?? 0) > count ? ` The first ${count} of ${facts.num_classes} classes.` : "";
   return {
-    title: `Every class, noise ${query.seed}`,
+    title: `${query.model}: every class, noise ${query.seed}`,
     words: `What the pictures share is in the noise, what they do not is in the class.${rest}`,
     cells: Array.from({ length: count }, (_, index) => ({
       words: className(facts, index),

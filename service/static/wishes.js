@@ -2,7 +2,7 @@
 
 const listeners = new Map();
 
-// Be told of wishes of a kind; those are `again`, `variations`, `score`, `back`, `made` and `forget`.
+// Be told of wishes of a kind; those are `again`, `variations`, `score`, `back`, `made` and `look`.
 export function heed(kind, listener) {
   listeners.set(kind, [...(listeners.get(kind) ?? []), listener]);
 }

@@ -1,8 +1,10 @@
 """A real browser over live services: Playwright drives this machine's Chromium.
 
-Owns the browser, its visitors and what their consoles may say. Knows no law.
+Owns the browser, its visitors, what their consoles may say, and the images that they bring. Knows no law.
 """
 
+import base64
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,15 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from PIL import Image
 
 from model.checkpoint import BUNDLED
 from tests.e2e.conftest import Launcher, Site, launcher, slow, tiny
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page, Route
 
 __all__ = ["launcher", "slow", "tiny"]
 
+MODELS = ("mnist-28", "mnist-28-density")
 # Set by .ci/run, which installs a browser: a law that is skipped there would be no law.
 REQUIRED = "REQUIRE_BROWSER"
 # Where a person can look at what the page looked like.
@@ -40,6 +44,7 @@ class Visitor:
     page: "Page"
     refusals_are_meant: bool = False
     complaints: list[str] = field(default_factory=list)
+    held: "list[Route]" = field(default_factory=list)
 
     def hear(self) -> None:
         """Note every error and warning from now on."""
@@ -54,9 +59,37 @@ class Visitor:
         """Wait until the strip says where the service stands."""
         self.page.wait_for_selector(f".strip[data-state={state}]", timeout=3 * TIMEOUT_MS)
 
+    def go(self, view: str) -> None:
+        """Show a view, as a click on its name does."""
+        self.page.get_by_role("navigation").get_by_role("link", name=view, exact=True).click()
+
+    def press(self, name: str) -> None:
+        """Press a button that can be seen, of the dialog where there is one."""
+        self.page.locator(f"main button:text-is('{name}'):visible, dialog[open] button:text-is('{name}')").last.click()
+
+    @property
+    def view(self) -> "Locator":
+        """The view that is shown."""
+        return self.page.locator("main > section:not([hidden])")
+
+    def hold(self, path: str) -> None:
+        """Hold the next request of this path back until it is let go."""
+        self.page.route(path, lambda route: self.held.append(route), times=1)
+
+    def let_go(self) -> None:
+        """Let every request that is held back go on its way."""
+        while self.held:
+            self.held.pop().continue_()
+
+    def refuse(self, path: str, status: int, retry_after_s: int | None = None, **body: Any) -> None:
+        """Let every request of this path be refused, as the service or its proxy might."""
+        self.refusals_are_meant = True
+        headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+        self.page.route(path, lambda route: route.fulfill(status=status, headers=headers, json=body))
+
     def choose_class(self, name: str) -> None:
         """Choose a class of the view that is shown, as a person would type it."""
-        self.page.locator("main > section:not([hidden])").get_by_role("combobox", name="Class").first.fill(name)
+        self.view.get_by_role("combobox", name="Class").first.fill(name)
         self.page.keyboard.press("Enter")
 
     def generate(self) -> None:
@@ -101,11 +134,12 @@ def browser(chromium: str) -> "Iterator[Browser]":
 
 @pytest.fixture(scope="session")
 def bundled(chromium: str, launcher: Launcher) -> Iterator[Site]:
-    """`tarflow serve` with the bundled checkpoint for pictures."""
+    """`tarflow serve` with the bundled checkpoints."""
     assert chromium
-    if not (BUNDLED / "mnist-28").is_dir():
-        pytest.skip("the bundled checkpoint mnist-28 is absent here")
-    with launcher.serving("--models", "mnist-28") as site:
+    for name in MODELS:
+        if not (BUNDLED / name).is_dir():
+            pytest.skip(f"the bundled checkpoint {name} is absent here")
+    with launcher.serving("--models", ",".join(MODELS)) as site:
         yield site
 
 
@@ -125,6 +159,8 @@ def visit(browser: "Browser") -> Iterator[Visit]:
 
         yield come
         complaints = [each for visitor in visitors for each in visitor.complaints]
+        for visitor in visitors:
+            visitor.let_go()
     assert complaints == []
 
 
@@ -134,6 +170,39 @@ def visitor(visit: Visit, bundled: Site) -> Visitor:
     visitor = visit(bundled.http.base_url)
     visitor.await_state("ready")
     return visitor
+
+
+@pytest.fixture(scope="module")
+def seven(bundled: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of a seven, as a file."""
+    file = tmp_path_factory.mktemp("pictures") / "seven.png"
+    file.write_bytes(bundled.http.post("/generate?class=7&seed=42").content)
+    return file
+
+
+@pytest.fixture(scope="module")
+def damaged(seven: Path) -> Path:
+    """The same with a white square in its lower left corner, and without a word of how it was made."""
+    file = seven.with_name("damaged.png")
+    with Image.open(seven) as image:
+        image.paste(255, (3, 18, 10, 25))
+        image.save(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def blank(seven: Path) -> Path:
+    """A black image."""
+    file = seven.with_name("blank.png")
+    Image.new("L", (28, 28)).save(file)
+    return file
+
+
+def shown(source: str | None) -> bytes:
+    """The pixels of a picture whose bytes are in its address."""
+    assert source is not None
+    with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as image:
+        return image.tobytes()
 
 
 def _do_without(reason: str) -> NoReturn:

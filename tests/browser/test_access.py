@@ -1,5 +1,7 @@
 """Owns the laws of who can use the page: with a keyboard alone, with a screen reader, on a phone, in either theme."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.browser.conftest import Visit, Visitor
@@ -11,6 +13,14 @@ PHONE = {"width": 360, "height": 740}
 FOCUSED = "document.activeElement.id || document.activeElement.textContent.trim()"
 
 
+def serious(visitor: Visitor) -> list[tuple[str, list[str]]]:
+    """What axe finds, by its name and the markup."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(visitor.page).response["violations"]
+    return [(each["id"], [node["html"] for node in each["nodes"]]) for each in found if each["impact"] in SERIOUS]
+
+
 def show(visitor: Visitor, view: str) -> None:
     """Go to a view by its address."""
     visitor.page.evaluate(f"location.hash = '{view}'")
@@ -20,14 +30,31 @@ def show(visitor: Visitor, view: str) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_axe_finds_nothing_serious(view: str, theme: str, visit: Visit, bundled: Site) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     visitor = visit(bundled.http.base_url, color_scheme=theme)
     visitor.await_state("ready")
     show(visitor, view)
     visitor.picture(f"{view}-{theme}")
-    found = Axe().run(visitor.page).response["violations"]
-    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found if each["impact"] in SERIOUS] == []
+    assert serious(visitor) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_what_was_found(theme: str, visit: Visit, bundled: Site, seven: Path) -> None:
+    visitor = visit(bundled.http.base_url, color_scheme=theme)
+    visitor.await_state("ready")
+    visitor.go("Score")
+    visitor.page.set_input_files("#score-files", [seven, seven])
+    visitor.page.locator(".findings").wait_for()
+    assert serious(visitor) == []
+    visitor.go("There and back")
+    for end in ("#end-a input", "#end-b input"):
+        visitor.page.set_input_files(end, seven)
+    for button, panel in (("Encode and decode", "trip"), ("Find the way", "between"), ("Verify", "verify")):
+        visitor.press(button)
+        visitor.page.locator(f"#{panel}-out > *").first.wait_for()
+    visitor.view.get_by_role("combobox", name="Encode under").fill("nothing")
+    visitor.page.keyboard.press("Tab")
+    assert serious(visitor) == []
+    visitor.picture(f"found-{theme}")
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -37,6 +64,16 @@ def test_on_a_phone_nothing_reaches_beyond_the_edge(view: str, visit: Visit, bun
     show(visitor, view)
     visitor.picture(f"{view}-phone")
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_on_a_phone_the_strip_is_one_line(visit: Visit, bundled: Site) -> None:
+    visitor = visit(bundled.http.base_url, viewport=PHONE)
+    visitor.await_state("ready")
+    strip = visitor.page.locator(".strip")
+    tops = strip.locator("> :visible").evaluate_all("cells => cells.map(cell => cell.getBoundingClientRect().top)")
+    assert len(tops) == 5
+    assert len(set(tops)) == 1
+    assert strip.evaluate("strip => strip.scrollWidth") <= PHONE["width"]
 
 
 def test_a_picture_is_made_with_the_keyboard_alone(visitor: Visitor) -> None:

@@ -75,6 +75,28 @@ def test_a_value_out_of_range_is_told_beside_its_field(visit: Visit, bundled: Si
     assert words.count() == 0
 
 
+def test_a_problem_of_a_field_that_is_folded_away_unfolds_it(visit: Visit, bundled: Site) -> None:
+    visitor = visit(bundled.http.base_url, refusals_are_meant=True)
+    visitor.await_state("ready")
+    fold = visitor.page.get_by_text("Without a class", exact=True)
+    field = visitor.page.get_by_label("Attention temperature")
+    fold.click()
+    field.fill("5")
+    fold.click()
+    assert not field.is_visible()
+    visitor.generate()
+    words = visitor.page.locator(".field-problem")
+    words.wait_for()
+    assert words.is_visible()
+    assert "less than or equal to 1" in words.inner_text()
+    assert field.evaluate("field => field === document.activeElement")
+
+
+def test_a_wait_that_is_over_leaves_no_listener_behind(visitor: Visitor) -> None:
+    visitor.refuse("**/encode", 503, title="No worker")
+    assert visitor.page.evaluate(LISTENERS) == 0
+
+
 def test_who_needs_a_key_is_asked_for_it(visit: Visit, guarded: Guarded) -> None:
     visitor = guarded.enter(visit)
     visitor.generate()
@@ -118,6 +140,25 @@ def test_while_redis_is_away_the_page_says_so_and_goes_on_once_it_is_back(visit:
     visitor.await_state("no-worker")
 
 
+# How many listeners of an abort there are after two waits of a request that is then refused for good.
+LISTENERS = """async () => {
+    const { run } = await import("/static/job.js");
+    const { signal } = new AbortController();
+    let listeners = 0, waits = 0;
+    for (const [name, by] of [["addEventListener", 1], ["removeEventListener", -1]]) {
+        signal[name] = (...given) => { listeners += by; EventTarget.prototype[name].apply(signal, given); };
+    }
+    const tell = () => {
+        waits += 1;
+        if (waits > 2) throw new Error("enough");
+    };
+    try {
+        await run({ path: "/encode", signal, tell });
+    } catch (error) {
+        if (error.message !== "enough") throw error;
+    }
+    return listeners;
+}"""
 # All that the stage ever says, as it says it.
 WORDS = """() => {
     const said = [], words = document.querySelector("#stage [data-words]");

@@ -1,0 +1,57 @@
+"""Owns the laws of the sweeps: one noise, one dial turned, and nothing offered that would teach nothing."""
+
+import re
+
+from tests.browser.conftest import Visit, Visitor
+from tests.browser.facts import told_of
+from tests.e2e.conftest import Site
+
+GUIDANCES = ["0", "0.5", "1", "1.5", "2", "2.5", "3", "3.5", "4"]
+
+
+def test_a_sweep_of_guidance_keeps_the_noise(visitor: Visitor) -> None:
+    visitor.go("Sweeps")
+    visitor.choose_class("3")
+    visitor.page.get_by_label("Noise (seed)").fill("5")
+    visitor.press("Guidance 0 to 4")
+    pictures = visitor.page.locator(".sweep img")
+    pictures.nth(len(GUIDANCES) - 1).wait_for()
+    assert visitor.page.locator(".sweep li > span").all_text_contents() == GUIDANCES
+    assert {image.get_attribute("alt") for image in pictures.all()} == {"A picture of 3, seed 5"}
+    assert len({image.get_attribute("src") for image in pictures.all()}) == len(GUIDANCES)
+
+
+def test_a_sweep_of_classes_has_every_class(visitor: Visitor) -> None:
+    visitor.go("Sweeps")
+    visitor.press("Every class")
+    visitor.page.locator(".sweep img").nth(9).wait_for()
+    assert visitor.page.locator(".sweep li > span").all_text_contents() == [str(digit) for digit in range(10)]
+    visitor.picture("sweeps")
+
+
+def test_without_a_seed_one_noise_is_drawn_for_all_and_shown(visitor: Visitor) -> None:
+    visitor.go("Sweeps")
+    seed = visitor.page.get_by_label("Noise (seed)")
+    seed.fill("")
+    visitor.press("Guidance 0 to 4")
+    pictures = visitor.page.locator(".sweep img")
+    pictures.nth(len(GUIDANCES) - 1).wait_for()
+    assert re.fullmatch(r"\d+", drawn := seed.input_value())
+    assert {image.get_attribute("alt") for image in pictures.all()} == {f"A picture of 0, seed {drawn}"}
+
+
+def test_there_is_no_sweep_without_a_class_for_guidance_would_change_nothing(visitor: Visitor) -> None:
+    visitor.go("Sweeps")
+    visitor.view.get_by_role("combobox", name="Class").click()
+    offered = visitor.view.get_by_role("listbox").get_by_role("option")
+    assert offered.all_text_contents() == [str(digit) for digit in range(10)]
+
+
+def test_a_model_without_classes_has_no_dial_to_turn(visit: Visit, bundled: Site) -> None:
+    visitor = visit("about:blank")
+    told_of(visitor, bundled, {"mnist-28": {"num_classes": 0, "class_names": []}})
+    visitor.go("Sweeps")
+    assert visitor.page.get_by_text("This model has no classes").is_visible()
+    assert [button.is_disabled() for button in visitor.view.locator("[type=submit]").all()] == [True, True]
+    visitor.page.get_by_label("Model").nth(1).select_option("mnist-28-density")
+    assert [button.is_disabled() for button in visitor.view.locator("[type=submit]").all()] == [False, False]
