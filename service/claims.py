@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 from PIL import Image
 from pydantic import ConfigDict, Field, ValidationError, WrapValidator
-from pydantic_core import ErrorDetails
 
 from pictures.origin import REQUEST_CHUNK, request_chunks
 from service.errors import InvalidInput
@@ -114,8 +113,8 @@ def _words(field: str, image: Image.Image) -> _Words:
     try:
         return _Words.model_validate(told)
     except ValidationError as error:
-        reason = _reason(error.errors(include_input=False, include_url=False)[0])
-        raise InvalidInput.of(field, "body", f"claims what no request could: {reason}"[:LONGEST_REASON]) from error
+        reason = f"claims what no request could: {_reason(error)}"
+        raise InvalidInput.of(field, "body", reason[:LONGEST_REASON]) from error
 
 
 def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -127,5 +126,6 @@ def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _reason(found: ErrorDetails) -> str:
+def _reason(error: ValidationError) -> str:
+    found = error.errors(include_input=False, include_url=False)[0]
     return f"{'.'.join(str(part) for part in found['loc'])}: {WORDS.get(found['type'], found['msg'])}"

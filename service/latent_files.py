@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
 
 from service.errors import BodyTooLarge, InvalidInput
 from worker.contract import MAX_LATENT
@@ -82,7 +81,7 @@ class Latents:
         try:
             given = _Body.model_validate_json(body)
         except ValidationError as error:
-            raise _refusal(error.errors(include_input=False, include_url=False)[0]) from error
+            raise _refusal(error) from error
         rows, columns = shape
         lengths = {len(row) for row in given.latents}
         if len(given.latents) != rows or lengths != {columns}:
@@ -116,8 +115,9 @@ class _Body(BaseModel):
     model_digest: str | None = None
 
 
-def _refusal(found: ErrorDetails) -> InvalidInput:
+def _refusal(error: ValidationError) -> InvalidInput:
     """What is wrong with a body of JSON, by the first thing that is."""
+    found = error.errors(include_input=False, include_url=False)[0]
     if found["type"] == "json_invalid":
         return _wrong("body", "is no JSON that can be read")
     if not found["loc"]:

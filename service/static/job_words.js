@@ -1,4 +1,4 @@
-// What a job says of its waiting, in words. Knows nothing of what it makes.
+// What a job says of its waiting. Owns the words; knows nothing of what the job makes.
 
 // An event of `run` in words; null where it says nothing of waiting.
 export function jobWords(event, data) {

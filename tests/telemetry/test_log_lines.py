@@ -56,9 +56,8 @@ def test_a_line_says_when_who_and_what() -> None:
 
 
 def test_named_values_keep_their_types() -> None:
-    assert as_json("it", {"status": 200, "run_ms": 1.5, "route": "/x"}) | {"status": 200, "run_ms": 1.5} == as_json(
-        "it", {"status": 200, "run_ms": 1.5, "route": "/x"}
-    )
+    line = as_json("it", {"status": 200, "run_ms": 1.5, "route": "/x"})
+    assert [line["status"], line["run_ms"], line["route"]] == [200, 1.5, "/x"]
 
 
 def test_a_named_value_cannot_take_the_place_of_what_a_line_says() -> None:
