@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.digit_classifier import DigitClassifier, Judge, load_judge, save_judge, shifted
+from benchmarks.classifier import Judge
+from benchmarks.networks import Architecture
 from benchmarks.recognition import check_judge, recognition, sheet
 from model import TarFlow, TarFlowConfig
 
@@ -29,7 +30,7 @@ def flow_of(image_size: int = 28, in_channels: int = 1) -> TarFlow:
     return TarFlow(TarFlowConfig(image_size, image_size // 2, 16, 1, 1, in_channels, head_dim=16))
 
 
-JUDGE = Judge(Brightness(), ("zero", "one", "two"), 0.9)
+JUDGE = Judge(Brightness(), Architecture("small", 28, 1), ("zero", "one", "two"), 0.9)
 
 
 def test_shares_are_counted_by_class_and_over_all() -> None:
@@ -51,33 +52,10 @@ def test_a_sheet_shows_one_guidance_beside_the_other_a_class_a_row() -> None:
 
 @pytest.mark.parametrize("flow", [flow_of(image_size=32), flow_of(in_channels=3)])
 def test_a_flow_of_other_images_is_refused(flow: TarFlow) -> None:
-    with pytest.raises(ValueError, match="judges grey images of 28 pixels"):
+    with pytest.raises(ValueError, match="judges grey images of 28 pixels, the flow's have [13] channels and (28|32) pixels"):
         check_judge(JUDGE, flow, ("zero",))
 
 
 def test_classes_that_the_judge_does_not_know_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"does not know the checkpoint's classes \['cat'\]"):
         check_judge(JUDGE, flow_of(), ("zero", "cat"))
-
-
-def test_a_judge_comes_back_from_its_file(tmp_path: Path) -> None:
-    judge = Judge(DigitClassifier(3).eval(), ("zero", "one", "two"), 0.75)
-    save_judge(judge, tmp_path / "judge.safetensors", "made here")
-    loaded, pixels = load_judge(tmp_path / "judge.safetensors"), digits(*range(0, 250, 10))
-    assert (loaded.class_names, loaded.test_accuracy) == (judge.class_names, judge.test_accuracy)
-    assert loaded.names(pixels) == judge.names(pixels)
-
-
-def test_a_file_that_is_no_judge_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "judge.safetensors").write_bytes(b"not a judge")
-    with pytest.raises(ValueError, match=r"judge\.safetensors: not a digit classifier"):
-        load_judge(tmp_path / "judge.safetensors")
-
-
-def test_a_shift_moves_an_image_and_loses_nothing_far_from_the_edge() -> None:
-    image = torch.zeros(64, 1, 28, 28, dtype=torch.uint8)
-    image[:, :, 10:12, 13] = 200
-    moved = shifted(image)
-    assert moved.shape == image.shape
-    assert set(moved.flatten(1).count_nonzero(dim=1).tolist()) == {2}
-    assert len({tuple(part.flatten().tolist()) for part in moved}) > 10
