@@ -70,7 +70,7 @@ class Training:
         self.recipe, self.device = recipe, device
         self.network = build(architecture, len(data.class_names)).to(device)
         if device.type == "cuda":
-            self.network.to(memory_format=torch.channels_last)
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # no stub says so
         self.pixels, self.labels = data.pixels.to(device), data.labels.to(device)
         self.steps_per_epoch = len(data) // recipe.batch_size
         self.steps = recipe.epochs * self.steps_per_epoch

@@ -4,7 +4,7 @@ Owns the drawing of samples class by class and the share recognised, for each gu
 nothing of how the judge was trained; its own accuracy is printed beside the shares, which are
 worth no more than it is. Run it with
 
-    python -m benchmarks.recognition --checkpoint NAME --classifier FILE --per-class 50 --guidance 2.0 0.0
+    python -m benchmarks.recognition --checkpoint NAME --classifier FILE --per-class 50
 """
 
 import argparse
@@ -68,7 +68,9 @@ def check_judge(judge: Judge, flow: TarFlow, class_names: Sequence[str]) -> None
     """Raise ValueError unless the judge can judge this flow's images and knows its classes."""
     made, judged = (flow.config.in_channels, flow.config.image_size), judge.architecture
     if made != (judged.in_channels, judged.image_size):
-        raise ValueError(f"the classifier judges {judged.images}, the flow's have {made[0]} channels and {made[1]} pixels")
+        raise ValueError(
+            f"the classifier judges {judged.images}, the flow's have {made[0]} channels and {made[1]} pixels"
+        )
     if not class_names:
         raise ValueError("the checkpoint names no classes to be recognised")
     if unknown := sorted(set(class_names) - set(judge.class_names)):
@@ -103,10 +105,12 @@ def measure(parsed: argparse.Namespace) -> tuple[Judge, list[Recognition]]:
     """
     device = find_device(parsed.device)
     judge, flow = load_judge(parsed.classifier, device), load(parsed.checkpoint, device)
-    class_names = load_card(parsed.checkpoint).class_names
+    card = load_card(parsed.checkpoint)
+    class_names = card.class_names
     check_judge(judge, flow, class_names)
     drawn, results = [], []
-    for guidance in parsed.guidance:
+    # Each once, in order: the checkpoint's own may be 0.
+    for guidance in dict.fromkeys(parsed.guidance or (card.sampling.guidance, 0.0)):
         started_s = time.perf_counter()
         drawn.append(draw(flow, parsed.per_class, guidance, parsed.batch_size, parsed.seed))
         results.append(recognition(judge, drawn[-1], class_names, guidance, time.perf_counter() - started_s))
@@ -148,7 +152,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", required=True, help="checkpoint folder or bundled name")
     parser.add_argument("--classifier", type=Path, required=True, help="file of benchmarks.classifier")
     parser.add_argument("--per-class", type=int, default=50, help="samples of each class (%(default)s)")
-    parser.add_argument("--guidance", type=float, nargs="+", default=[2.0, 0.0], help="weights to compare")
+    parser.add_argument(
+        "--guidance", type=float, nargs="+", help="weights to compare; default: the checkpoint's, and 0"
+    )
     parser.add_argument("--batch-size", type=int, default=100, help="samples at a time (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the first batch's noise (%(default)s)")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda")

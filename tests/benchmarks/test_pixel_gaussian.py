@@ -100,7 +100,7 @@ def test_the_command_measures_a_gaussian_with_the_judge_and_on_its_features(
 ) -> None:
     train, test = make_pictures("train", count=32), make_pictures("test", count=8, seed=1)
     judge, features = str(tmp_path / "judge.safetensors"), str(tmp_path / "features.pt")
-    toy = "--image-size 16 --width 8 --epochs 15 --batch-size 16 --learning-rate 0.05".split()
+    toy = ["--image-size=16", "--width=8", "--epochs=15", "--batch-size=16", "--learning-rate=0.05"]
     assert classifier.main(["--data", str(train), "--test", str(test), "--out", judge, *toy]) == 0
     assert classifier_features.main(["--classifier", judge, "--out", features]) == 0
     capsys.readouterr()

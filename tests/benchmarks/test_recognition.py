@@ -1,15 +1,17 @@
 """Owns the laws of judging samples: shares are counted by class, and a judge judges only what it can."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.classifier import Judge
-from benchmarks.networks import Architecture
-from benchmarks.recognition import check_judge, recognition, sheet
-from model import TarFlow, TarFlowConfig
+from benchmarks.classifier import Judge, save_judge
+from benchmarks.networks import Architecture, build
+from benchmarks.recognition import check_judge, main, recognition, sheet
+from model import TarFlow, TarFlowConfig, save
+from model.card import Card, SamplingDefaults
 
 
 class Brightness(nn.Module):
@@ -52,10 +54,27 @@ def test_a_sheet_shows_one_guidance_beside_the_other_a_class_a_row() -> None:
 
 @pytest.mark.parametrize("flow", [flow_of(image_size=32), flow_of(in_channels=3)])
 def test_a_flow_of_other_images_is_refused(flow: TarFlow) -> None:
-    with pytest.raises(ValueError, match="judges grey images of 28 pixels, the flow's have [13] channels and (28|32) pixels"):
+    with pytest.raises(
+        ValueError, match=r"judges grey images of 28 pixels, the flow's have [13] channels and (28|32) pixels"
+    ):
         check_judge(JUDGE, flow, ("zero",))
 
 
 def test_classes_that_the_judge_does_not_know_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"does not know the checkpoint's classes \['cat'\]"):
         check_judge(JUDGE, flow_of(), ("zero", "cat"))
+
+
+def test_a_judge_of_colours_judges_a_flow_of_colours_at_its_own_guidance_and_at_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    architecture, names = Architecture("residual", 16, 3, width=8), ("blue", "green", "red")
+    save_judge(Judge(build(architecture, 3).eval(), architecture, names, 0.5), tmp_path / "judge.safetensors", "here")
+    flow = TarFlow(TarFlowConfig(16, 8, 16, 1, 1, head_dim=16, num_classes=3, noise_std=0.1))
+    save(flow, tmp_path / "flow", Card(names, SamplingDefaults(guidance=1.5)))
+    files = ["--checkpoint", str(tmp_path / "flow"), "--classifier", str(tmp_path / "judge.safetensors")]
+    assert main([*files, "--per-class", "2", "--out", str(tmp_path / "sheet.png")]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [(each["guidance"], each["count"]) for each in report["results"]] == [(1.5, 6), (0.0, 6)]
+    assert list(report["results"][0]["share_by_class"]) == list(names)
+    assert (tmp_path / "sheet.png").is_file()
