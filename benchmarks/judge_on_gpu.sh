@@ -6,6 +6,7 @@
 # TRAIN and TEST are CIFAR-10's folders of class folders. OUT gets log.txt, judge.safetensors, features.pt, a JSON file
 # and a sheet for each measurement; a judge that lies there is taken, not trained again. Without CHECKPOINT only the
 # judge and the Gaussian yardstick are made. RECORD=--record writes the figures into the checkpoint's card, too.
+# JUDGE_OPTIONS are further options of the training, PER_CLASS (100) and SAMPLES (10000) how many pictures are drawn.
 # PYTHON names an interpreter with torch, numpy, safetensors and pillow, and pytest for the first step alone;
 # SECONDS_IN_ALL (560) bounds the whole.
 set -u
@@ -29,8 +30,7 @@ export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTEST_DISABLE_PLUGIN_AUTOLO
 
 measure() {
     step correct 60 "$python" -m pytest -p no:cacheprovider -o filterwarnings=default tests/benchmarks/test_on_a_gpu.py
-    # Options of the training, as a toy run may want others: words, to be split.
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086 # words, to be split
     [ -f "$judge" ] || step judge 240 "$python" -m benchmarks.classifier --data "$train" --test "$test" \
         --out "$judge" --flip --device "$device" ${JUDGE_OPTIONS:-}
     step features 60 "$python" -m benchmarks.classifier_features --classifier "$judge" --out "$features"
