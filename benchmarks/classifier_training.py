@@ -83,7 +83,7 @@ class Training:
         """Train to the end."""
         progress = Progress("training the classifier, step", self.steps)
         unread = 0
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             for step, chosen in enumerate(self._batches(), start=1):
                 loss = self.learn(chosen)
                 unread += 1
