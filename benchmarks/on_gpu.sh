@@ -5,8 +5,7 @@
 #
 # OUT gets log.txt and a JSON file for each table, written row by row. DATA is CIFAR-10's folder of class folders; with
 # it, the first two hundred steps of the colour model are made in the folder RUN, and timed. PYTHON names an interpreter
-# with torch, numpy, safetensors, pillow and pytest; SECONDS_IN_ALL (560) bounds the whole. A step that fails or runs
-# out of time leaves the others to run.
+# with torch, numpy, safetensors, pillow and pytest; SECONDS_IN_ALL (560) bounds the whole.
 set -u
 cd "$(dirname "$0")/.."
 out=${1:?usage: benchmarks/on_gpu.sh OUT [DATA RUN]}
@@ -18,20 +17,7 @@ summary=""
 mkdir -p "$out"
 export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
 
-step() { # NAME SECONDS COMMAND...
-    name=$1 limit_s=$2
-    shift 2
-    left_s=$((end_s - $(date +%s)))
-    [ "$limit_s" -le "$left_s" ] || limit_s=$left_s
-    started_s=$(date +%s)
-    status="no time left"
-    if [ "$limit_s" -ge 5 ]; then
-        echo "== $name, at most $limit_s s: $*"
-        timeout --signal=INT --kill-after=5 "$limit_s" "$@" && status=done || status="failed or cut off ($?)"
-    fi
-    summary="$summary$name: $status after $(($(date +%s) - started_s)) s
-"
-}
+. benchmarks/steps.sh
 
 measure() {
     step machine 30 "$python" -c "import torch; print(torch.__version__, torch.cuda.get_device_properties(0))"

@@ -4,7 +4,7 @@ Owns the drawing of samples class by class and the share recognised, for each gu
 nothing of how the judge was trained; its own accuracy is printed beside the shares, which are
 worth no more than it is. Run it with
 
-    python -m benchmarks.recognition --checkpoint NAME --classifier FILE --per-class 50 --guidance 2.0 0.0
+    python -m benchmarks.recognition --checkpoint NAME --classifier FILE --per-class 50
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.digit_classifier import IMAGE_SIZE, Judge, load_judge
+from benchmarks.classifier import Judge, load_judge
 from model import TarFlow, load
 from model.checkpoint import add_metrics, load_card
 from model.device import find_device
@@ -66,9 +66,11 @@ def recognition(
 
 def check_judge(judge: Judge, flow: TarFlow, class_names: Sequence[str]) -> None:
     """Raise ValueError unless the judge can judge this flow's images and knows its classes."""
-    size = (flow.config.in_channels, flow.config.image_size)
-    if size != (1, IMAGE_SIZE):
-        raise ValueError(f"the classifier judges grey images of {IMAGE_SIZE} pixels, the flow makes {size[1]}")
+    made, judged = (flow.config.in_channels, flow.config.image_size), judge.architecture
+    if made != (judged.in_channels, judged.image_size):
+        raise ValueError(
+            f"the classifier judges {judged.images}, the flow's have {made[0]} channels and {made[1]} pixels"
+        )
     if not class_names:
         raise ValueError("the checkpoint names no classes to be recognised")
     if unknown := sorted(set(class_names) - set(judge.class_names)):
@@ -101,11 +103,14 @@ def measure(parsed: argparse.Namespace) -> tuple[Judge, list[Recognition]]:
     Raises:
         ValueError: A checkpoint or classifier that cannot be read, or that do not fit each other.
     """
-    judge, flow = load_judge(parsed.classifier), load(parsed.checkpoint, find_device(parsed.device))
-    class_names = load_card(parsed.checkpoint).class_names
+    device = find_device(parsed.device)
+    judge, flow = load_judge(parsed.classifier, device), load(parsed.checkpoint, device)
+    card = load_card(parsed.checkpoint)
+    class_names = card.class_names
     check_judge(judge, flow, class_names)
     drawn, results = [], []
-    for guidance in parsed.guidance:
+    # Each once, in order: the checkpoint's own may be 0.
+    for guidance in dict.fromkeys(parsed.guidance or (card.sampling.guidance, 0.0)):
         started_s = time.perf_counter()
         drawn.append(draw(flow, parsed.per_class, guidance, parsed.batch_size, parsed.seed))
         results.append(recognition(judge, drawn[-1], class_names, guidance, time.perf_counter() - started_s))
@@ -145,9 +150,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recognition", description="Judge samples.")
     parser.add_argument("--checkpoint", required=True, help="checkpoint folder or bundled name")
-    parser.add_argument("--classifier", type=Path, required=True, help="file of benchmarks.digit_classifier")
+    parser.add_argument("--classifier", type=Path, required=True, help="file of benchmarks.classifier")
     parser.add_argument("--per-class", type=int, default=50, help="samples of each class (%(default)s)")
-    parser.add_argument("--guidance", type=float, nargs="+", default=[2.0, 0.0], help="weights to compare")
+    parser.add_argument(
+        "--guidance", type=float, nargs="+", help="weights to compare; default: the checkpoint's, and 0"
+    )
     parser.add_argument("--batch-size", type=int, default=100, help="samples at a time (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the first batch's noise (%(default)s)")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda")

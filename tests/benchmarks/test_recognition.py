@@ -1,14 +1,17 @@
 """Owns the laws of judging samples: shares are counted by class, and a judge judges only what it can."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.digit_classifier import DigitClassifier, Judge, load_judge, save_judge, shifted
-from benchmarks.recognition import check_judge, recognition, sheet
-from model import TarFlow, TarFlowConfig
+from benchmarks.classifier import Judge, save_judge
+from benchmarks.networks import Architecture, build
+from benchmarks.recognition import check_judge, main, recognition, sheet
+from model import TarFlow, TarFlowConfig, save
+from model.card import Card, SamplingDefaults
 
 
 class Brightness(nn.Module):
@@ -29,7 +32,7 @@ def flow_of(image_size: int = 28, in_channels: int = 1) -> TarFlow:
     return TarFlow(TarFlowConfig(image_size, image_size // 2, 16, 1, 1, in_channels, head_dim=16))
 
 
-JUDGE = Judge(Brightness(), ("zero", "one", "two"), 0.9)
+JUDGE = Judge(Brightness(), Architecture("small", 28, 1), ("zero", "one", "two"), 0.9)
 
 
 def test_shares_are_counted_by_class_and_over_all() -> None:
@@ -51,7 +54,9 @@ def test_a_sheet_shows_one_guidance_beside_the_other_a_class_a_row() -> None:
 
 @pytest.mark.parametrize("flow", [flow_of(image_size=32), flow_of(in_channels=3)])
 def test_a_flow_of_other_images_is_refused(flow: TarFlow) -> None:
-    with pytest.raises(ValueError, match="judges grey images of 28 pixels"):
+    with pytest.raises(
+        ValueError, match=r"judges grey images of 28 pixels, the flow's have [13] channels and (28|32) pixels"
+    ):
         check_judge(JUDGE, flow, ("zero",))
 
 
@@ -60,24 +65,16 @@ def test_classes_that_the_judge_does_not_know_are_refused_by_name() -> None:
         check_judge(JUDGE, flow_of(), ("zero", "cat"))
 
 
-def test_a_judge_comes_back_from_its_file(tmp_path: Path) -> None:
-    judge = Judge(DigitClassifier(3).eval(), ("zero", "one", "two"), 0.75)
-    save_judge(judge, tmp_path / "judge.safetensors", "made here")
-    loaded, pixels = load_judge(tmp_path / "judge.safetensors"), digits(*range(0, 250, 10))
-    assert (loaded.class_names, loaded.test_accuracy) == (judge.class_names, judge.test_accuracy)
-    assert loaded.names(pixels) == judge.names(pixels)
-
-
-def test_a_file_that_is_no_judge_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "judge.safetensors").write_bytes(b"not a judge")
-    with pytest.raises(ValueError, match=r"judge\.safetensors: not a digit classifier"):
-        load_judge(tmp_path / "judge.safetensors")
-
-
-def test_a_shift_moves_an_image_and_loses_nothing_far_from_the_edge() -> None:
-    image = torch.zeros(64, 1, 28, 28, dtype=torch.uint8)
-    image[:, :, 10:12, 13] = 200
-    moved = shifted(image)
-    assert moved.shape == image.shape
-    assert set(moved.flatten(1).count_nonzero(dim=1).tolist()) == {2}
-    assert len({tuple(part.flatten().tolist()) for part in moved}) > 10
+def test_a_judge_of_colours_judges_a_flow_of_colours_at_its_own_guidance_and_at_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    architecture, names = Architecture("residual", 16, 3, width=8), ("blue", "green", "red")
+    save_judge(Judge(build(architecture, 3).eval(), architecture, names, 0.5), tmp_path / "judge.safetensors", "here")
+    flow = TarFlow(TarFlowConfig(16, 8, 16, 1, 1, head_dim=16, num_classes=3, noise_std=0.1))
+    save(flow, tmp_path / "flow", Card(names, SamplingDefaults(guidance=1.5)))
+    files = ["--checkpoint", str(tmp_path / "flow"), "--classifier", str(tmp_path / "judge.safetensors")]
+    assert main([*files, "--per-class", "2", "--out", str(tmp_path / "sheet.png")]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [(each["guidance"], each["count"]) for each in report["results"]] == [(1.5, 6), (0.0, 6)]
+    assert list(report["results"][0]["share_by_class"]) == list(names)
+    assert (tmp_path / "sheet.png").is_file()

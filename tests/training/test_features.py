@@ -8,8 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.digit_classifier import DigitClassifier
-from benchmarks.digit_features import write_features
 from training.features import FeatureExtractor, load_inception, load_torchscript
 
 CPU = torch.device("cpu")
@@ -118,16 +116,6 @@ def test_a_file_that_is_no_torchscript_is_refused_by_name(tmp_path: Path) -> Non
     (tmp_path / "features.pt").write_bytes(b"not a module")
     with pytest.raises(ValueError, match=r"--features .*features\.pt: not a TorchScript file"):
         load_torchscript(tmp_path / "features.pt", CPU)
-
-
-def test_the_digit_judges_features_are_the_values_before_its_last_layer(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    classifier, pixels = DigitClassifier(10).eval(), torch.randint(256, (5, 1, 28, 28), dtype=torch.uint8)
-    write_features(classifier, tmp_path / "digits.pt")
-    found = load_torchscript(tmp_path / "digits.pt", CPU).features(pixels, batch_size=5)
-    assert found.shape == (5, 128)
-    with torch.no_grad():
-        torch.testing.assert_close(classifier.layers[-1](found.float()), classifier(pixels))
 
 
 def torch_fidelity_is_there() -> bool:
