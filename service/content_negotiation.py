@@ -75,15 +75,15 @@ def _seconds(value: str) -> float:
     return min(float(value), LONGEST_WAIT_S)
 
 
-def idempotency_key(given: str | None) -> str | None:
-    """The `Idempotency-Key` header.
+def idempotency_key(given: str | None, client_name: str | None = None) -> str | None:
+    """The `Idempotency-Key` header, of a client with an API key one of its own: no key holds the space between.
 
     Raises:
         BadHeader: It is empty, too long, or holds spaces or more than ASCII.
     """
     if given is not None and not IDEMPOTENCY_KEY.fullmatch(given):
         raise BadHeader("Idempotency-Key: takes 1..255 visible ASCII characters")
-    return given
+    return f"{client_name} {given}" if given and client_name else given
 
 
 def has_already(if_none_match: str | None, etag: str, exists: bool) -> bool:
