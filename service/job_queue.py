@@ -38,8 +38,8 @@ from worker.contract import (
     workers_key,
 )
 
-# Seconds an image or a pass takes, until a worker has measured its own.
-DEFAULT_PACE_S = 2.0
+# Seconds an image takes, or a pass of a scoring, until a worker has measured its own.
+DEFAULT_PACE_S = {Kind.GENERATE: 2.0, Kind.SCORE: 0.02}
 HELD_RETRY_AFTER_S = 60
 JOB_ID = re.compile("[0-9a-f]{32}")
 
@@ -191,7 +191,7 @@ class JobQueue:
         """Whole seconds that so many images, or passes of a scoring, take, by the pace of late; at least 1."""
         with redis_needed():
             pace = await self.connection.get(pace_key(kind, model))
-        each_s = DEFAULT_PACE_S if pace is None else float(pace)
+        each_s = DEFAULT_PACE_S[kind] if pace is None else float(pace)
         return max(1, math.ceil(each_s * cost / max(1, workers)))
 
     async def _return_value(self, job_id: str) -> Any:

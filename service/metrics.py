@@ -161,10 +161,12 @@ def route_template(scope: Scope) -> str:
     route: Any = scope.get("route")
     if route is not None:
         return getattr(route, "path", "unmatched")
-    # Refused before it was routed: without a key, or too often.
+    # Refused before it was routed, without a key or too often; or the schema.
     return next((path for path, pattern in _templates(scope["app"]) if pattern.match(scope["path"])), "unmatched")
 
 
 @lru_cache(maxsize=8)
 def _templates(app: FastAPI) -> list[tuple[str, re.Pattern[str]]]:
-    return [(path, compile_path(path)[0]) for path in app.openapi()["paths"]]
+    # The schema itself is no route of the framework's that a request would name.
+    schema = [app.openapi_url] if app.openapi_url else []
+    return [(path, compile_path(path)[0]) for path in (*app.openapi()["paths"], *schema)]

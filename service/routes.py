@@ -199,7 +199,7 @@ async def run_work(request: Request, house: House, work: Work, wish: Wish, pixel
             left = await _hung_up_on(request, house, job_id, wait_s)
     if left:
         _count(house, work, await house.queue.leave(job_id, work))
-    return await answer_post(house, job_id, wish)
+    return await answer_post(house, job_id, wish, is_new=job_id == own_id)
 
 
 def _count(house: House, work: Work, outcome: Cancelled) -> None:
