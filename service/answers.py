@@ -11,7 +11,7 @@ from typing import Any
 from fastapi.responses import JSONResponse, Response
 
 from service.class_fields import class_fields
-from service.content_negotiation import JSON, PNG, Preference
+from service.content_negotiation import JSON, PNG, PREVIEWS, RESPOND_ASYNC, Preference
 from service.errors import JobCancelled, ResultNotReady, UnknownJob
 from service.failures import failure_error, failure_in_words
 from service.house import House
@@ -65,8 +65,8 @@ async def job_body(house: House, view: JobView) -> dict[str, Any]:
     }
 
 
-async def answer_post(house: House, job_id: str, wish: Wish) -> Response:
-    """The result, or 202 where it is not there yet."""
+async def answer_post(house: House, job_id: str, wish: Wish, is_new: bool) -> Response:
+    """The result, or 202 where it is not there yet; `is_new` of a job that this request queued."""
     view = await house.queue.view(job_id, FILES[wish.media_type])
     if view.state.is_terminal:
         response = await result_of(house, view, wish.media_type)
@@ -74,8 +74,11 @@ async def answer_post(house: House, job_id: str, wish: Wish) -> Response:
         body = await job_body(house, view)
         response = JSONResponse(body, 202, {"Location": f"/jobs/{job_id}", "Retry-After": str(body["eta_s"])})
         response.headers["X-Job-Id"] = job_id
-    if wish.preference.applied:
-        response.headers["Preference-Applied"] = wish.preference.applied
+    # Who meets a job that is on its way cannot have its pictures from the first on, and a scoring has none.
+    has_previews = is_new and not isinstance(view.request, ScoreRequest)
+    unmet = ((PREVIEWS, has_previews), (RESPOND_ASYNC, response.status_code == 202))
+    if honoured := wish.preference.honoured(*(name for name, is_met in unmet if not is_met)):
+        response.headers["Preference-Applied"] = honoured
     return response
 
 

@@ -22,6 +22,7 @@ from service.completions import Completions
 from service.documentation import KEYED_RESPONSES
 from service.house import House
 from service.job_queue import JobQueue
+from service.joined_headers import JoinedHeaders
 from service.metrics import MeasuredApp, ServiceMetrics
 from service.models import Models
 from service.problems import FaultBarrier
@@ -59,6 +60,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         openapi_url=SCHEMA_PATH if settings.docs else None,
         docs_url=None,
         redoc_url=None,
+        # A path with a slash too many is none, not a way to what a client calls our host.
+        redirect_slashes=False,
     )
     app.state.house = house
     # For the documentation alone: the key is looked at before any route is.
@@ -83,6 +86,7 @@ def _limits(settings: ServiceSettings) -> Limits:
 def _wrap(app: FastAPI, house: House) -> None:
     """What a request passes before the routes; the last is the first that it meets."""
     settings = house.settings
+    app.add_middleware(JoinedHeaders)
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     app.add_middleware(BodyTime, most_s=settings.upload_s)
     if settings.rate_limit:

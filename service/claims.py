@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from PIL import Image
 from pydantic import ConfigDict, Field, ValidationError, WrapValidator
 
-from pictures.origin import REQUEST_CHUNK, request_chunks
+from pictures.origin import REQUEST_CHUNK, is_written_as_ours, request_chunks
 from service.errors import InvalidInput
 from service.uploads import Upload, decoded
 from worker.contract import NO_CLASS, GenerateRequest
@@ -69,6 +69,8 @@ class _Words(GenerateRequest):
         return GenerateRequest(**self.model_dump(exclude={"class_name"}))
 
 
+# What pictures of ours say that were not made from a seed.
+MADE_FROM = frozenset({"latents_sha256", "between"})
 NAMES = frozenset(field.alias or name for name, field in _Words.model_fields.items())
 
 
@@ -88,6 +90,9 @@ def read_claim(upload: Upload, max_pixels: int) -> Claim:
         raise InvalidInput.of(upload.field, "body", f"has colours {image.mode}; pictures of ours are grey or RGB")
     if request_chunks(upload.content) > 1:
         raise InvalidInput.of(upload.field, "body", f"has more than one text chunk {REQUEST_CHUNK!r}")
+    if not is_written_as_ours(upload.content):
+        reason = "is not written as ours are: IHDR, texts (tEXt, iTXt), IDAT and IEND in this order, and nothing else"
+        raise InvalidInput.of(upload.field, "body", reason)
     words, pixels = _words(upload.field, image), b"".join(band.tobytes() for band in image.split())
     return Claim(upload.field, words.request(), words.class_name, pixels, *image.size, MODES[image.mode])
 
@@ -105,7 +110,7 @@ def _words(field: str, image: Image.Image) -> _Words:
         raise InvalidInput.of(field, "body", f"{chunk} that is no JSON") from error
     if not isinstance(told, dict):
         raise InvalidInput.of(field, "body", f"{chunk} that is no object")
-    if "seed" not in told:
+    if "seed" not in told and not MADE_FROM.isdisjoint(told):
         raise InvalidInput.of(field, "body", "was made from latents or images, which it does not hold; only seeds do")
     for name in told:
         if name not in NAMES:

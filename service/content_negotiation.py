@@ -14,6 +14,7 @@ from service.errors import BadHeader, NotAcceptable
 
 PNG = "image/png"
 JSON = "application/json"
+RESPOND_ASYNC, PREVIEWS = "respond-async", "previews"
 LONGEST_WAIT_S = 60.0
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -48,6 +49,11 @@ class Preference:
     applied: str | None = None
     previews: bool = False
 
+    def honoured(self, *unmet: str) -> str | None:
+        """What was applied, without those that this answer did not meet."""
+        met = [each for each in (self.applied or "").split(", ") if each not in unmet]
+        return ", ".join(met) or None
+
 
 def preference(prefer: str | None, default_wait_s: float) -> Preference:
     """The `Prefer` header (RFC 7240): `wait=N`, `respond-async`, `previews`; what is unknown is passed over.
@@ -58,15 +64,15 @@ def preference(prefer: str | None, default_wait_s: float) -> Preference:
     wait_s, applied = None, list[str]()
     for part in (prefer or "").split(","):
         name, _, value = (side.strip() for side in part.split(";")[0].partition("="))
-        if name.lower() in ("respond-async", "previews"):
+        if name.lower() in (RESPOND_ASYNC, PREVIEWS):
             applied.append(name.lower())
         elif name.lower() == "wait" and wait_s is None:
             wait_s = _seconds(value.strip('"'))
             applied.append(f"wait={wait_s:g}")
     if wait_s is None:
         # Alone, `respond-async` asks for no wait; beside `wait` it says what should follow the wait.
-        wait_s = 0.0 if "respond-async" in applied else default_wait_s
-    return Preference(wait_s, ", ".join(dict.fromkeys(applied)) or None, "previews" in applied)
+        wait_s = 0.0 if RESPOND_ASYNC in applied else default_wait_s
+    return Preference(wait_s, ", ".join(dict.fromkeys(applied)) or None, PREVIEWS in applied)
 
 
 def _seconds(value: str) -> float:
@@ -75,15 +81,15 @@ def _seconds(value: str) -> float:
     return min(float(value), LONGEST_WAIT_S)
 
 
-def idempotency_key(given: str | None) -> str | None:
-    """The `Idempotency-Key` header.
+def idempotency_key(given: str | None, client_name: str | None = None) -> str | None:
+    """The `Idempotency-Key` header, of a client with an API key one of its own: no key holds the space between.
 
     Raises:
         BadHeader: It is empty, too long, or holds spaces or more than ASCII.
     """
     if given is not None and not IDEMPOTENCY_KEY.fullmatch(given):
         raise BadHeader("Idempotency-Key: takes 1..255 visible ASCII characters")
-    return given
+    return f"{client_name} {given}" if given and client_name else given
 
 
 def has_already(if_none_match: str | None, etag: str, exists: bool) -> bool:

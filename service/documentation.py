@@ -78,7 +78,7 @@ JOB_RESPONSES = {200: {"description": "The job", "content": OBJECT}, **_problems
 CANCEL_RESPONSES = {
     200: {"description": "The job, cancelled", "content": OBJECT},
     202: {"description": "The job, to be cancelled within a flow block, or 64 passes of a score", "content": OBJECT},
-    **_problems(404, 409, 422, 503),
+    **_problems(400, 404, 409, 422, 503),
 }
 EVENTS_RESPONSES = _problems(400, 404, 422, 503)
 RESULT_RESPONSES = {

@@ -38,8 +38,8 @@ from worker.contract import (
     workers_key,
 )
 
-# Seconds an image or a pass takes, until a worker has measured its own.
-DEFAULT_PACE_S = 2.0
+# Seconds an image takes, or a pass of a scoring, until a worker has measured its own.
+DEFAULT_PACE_S = {Kind.GENERATE: 2.0, Kind.SCORE: 0.02}
 HELD_RETRY_AFTER_S = 60
 JOB_ID = re.compile("[0-9a-f]{32}")
 
@@ -110,10 +110,10 @@ class JobQueue:
             raise await self._queue_full(admitted, kind, request.model)
         return admitted.about
 
-    async def cancel(self, job_id: str) -> Cancelled:
-        """End a job before its time, unless others want it; raises as `view`."""
+    async def cancel(self, job_id: str, who: str | None = None) -> Cancelled:
+        """End a job before its time, unless others want it; `who` counts once for it. Raises as `view`."""
         view = await self.view(job_id)
-        return await self.leave(job_id, view.request)
+        return await self.leave(job_id, view.request, who)
 
     async def want_previews(self, job_id: str) -> None:
         """Let the pictures on their way be told of too; raises as `view`."""
@@ -123,10 +123,10 @@ class JobQueue:
                 # In one step, so that a job that expires meanwhile is not left behind as this one field.
                 await self.connection.register_script(SET_IF_THERE)(keys=[job_key(job_id)], args=[PREVIEW_FIELD, 1])
 
-    async def leave(self, job_id: str, request: Request) -> Cancelled:
+    async def leave(self, job_id: str, request: Request, who: str | None = None) -> Cancelled:
         """A client wants its job no longer; if nobody else does, it ends."""
         with redis_needed():
-            return await self.cancellation.leave(job_id, queue_key(queue_name(kind_of(request), request.model)))
+            return await self.cancellation.leave(job_id, queue_key(queue_name(kind_of(request), request.model)), who)
 
     async def view(self, job_id: str, pictures: Sequence[str] = ()) -> JobView:
         """A job's state, and PNGs of it that are there: images by their numbers, or the `sheet`.
@@ -191,7 +191,7 @@ class JobQueue:
         """Whole seconds that so many images, or passes of a scoring, take, by the pace of late; at least 1."""
         with redis_needed():
             pace = await self.connection.get(pace_key(kind, model))
-        each_s = DEFAULT_PACE_S if pace is None else float(pace)
+        each_s = DEFAULT_PACE_S[kind] if pace is None else float(pace)
         return max(1, math.ceil(each_s * cost / max(1, workers)))
 
     async def _return_value(self, job_id: str) -> Any:

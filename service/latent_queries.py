@@ -14,6 +14,8 @@ from service.errors import InvalidInput
 from service.latent_files import Latents
 from service.queries import Query, class_index_of
 from worker.contract import (
+    AS_DECIMAL,
+    AS_WHOLE,
     MAX_GUIDANCE,
     MAX_IMAGES,
     MIN_TEMPERATURE,
@@ -44,11 +46,13 @@ class DecodeQuery(ClassQuery):
     """Parameters of `POST /decode`; by default it undoes `POST /encode`."""
 
     guidance: Annotated[
-        float, Field(ge=0, le=MAX_GUIDANCE, allow_inf_nan=False, description="weight, as to generate")
+        float, Field(ge=0, le=MAX_GUIDANCE, allow_inf_nan=False, description="weight, as to generate"), AS_DECIMAL
     ] = 0.0
     denoise: Annotated[bool, Field(description="take the denoising step")] = False
     attention_temperature: Annotated[
-        float, Field(ge=MIN_TEMPERATURE, le=1, allow_inf_nan=False, description="of the null branch, as to generate")
+        float,
+        Field(ge=MIN_TEMPERATURE, le=1, allow_inf_nan=False, description="of the null branch, as to generate"),
+        AS_DECIMAL,
     ] = 1.0
 
     def decoding(self, facts: ModelFacts, latents: Latents) -> DecodeRequest:
@@ -79,7 +83,7 @@ class DecodeQuery(ClassQuery):
 class InterpolateQuery(ClassQuery):
     """Parameters of `POST /interpolate`."""
 
-    n: Annotated[int, Field(ge=2, le=MAX_IMAGES, description="pictures, both ends among them")] = 8
+    n: Annotated[int, Field(ge=2, le=MAX_IMAGES, description="pictures, both ends among them"), AS_WHOLE] = 8
 
     def between(self, facts: ModelFacts, ends: tuple[ScoreInput, ScoreInput]) -> InterpolateRequest:
         """The request for the pictures between two images; raises InvalidInput where there is no such class."""

@@ -28,7 +28,7 @@ from service.latent_files import SAFETENSORS, Latents, check_length
 from service.latent_queries import ClassQuery, DecodeQuery, InterpolateQuery, verification
 from service.parameters import BARE, said_once
 from service.routes import Headers, TheHouse, run_work
-from service.score_body import Wanted, read_uploads
+from service.score_body import Wanted, check_plain, read_uploads
 from service.uploads import Fitted, Upload, fit_upload
 from worker.contract import (
     DecodeRequest,
@@ -63,6 +63,7 @@ async def decode(
 ) -> Response:
     """The picture of latents, a safetensors file or JSON: the one that `/generate` makes from the same noise."""
     wish = headers.wish(house, latent_types(DecodeRequest))
+    check_plain(request)
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     readers = {SAFETENSORS: Latents.from_safetensors, JSON: Latents.from_json}
     if media_type not in readers:

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import STATUS
 from service.redis_metrics import RedisCollector
-from worker.contract import PRESENCE_TTL_S, Kind, job_key, queue_name, workers_key
+from worker.contract import PRESENCE_TTL_S, JobState, Kind, job_key, queue_name, workers_key
 
 # Prometheus' client library keeps the counts of all processes in files there, where it is set.
 SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -57,6 +57,11 @@ class ServiceMetrics:
             buckets=DURATION_BUCKETS_S,
             registry=registry,
         )
+        # Beside those that workers count: a queued job that is cancelled comes to none of them.
+        self.jobs = Counter("tarflow_jobs", "Jobs ended", (*QUEUE_LABELS, "outcome"), registry=registry)
+        for model in models:
+            for kind in Kind:
+                self.jobs.labels(model, kind, JobState.CANCELLED)
         self.rejected = Counter("tarflow_rejected", "Work turned away", ("reason",), registry=registry)
         # A rate sees only a counter that was there before: the first refusal must not be the one it misses.
         for reason in REASONS:
@@ -156,10 +161,12 @@ def route_template(scope: Scope) -> str:
     route: Any = scope.get("route")
     if route is not None:
         return getattr(route, "path", "unmatched")
-    # Refused before it was routed: without a key, or too often.
+    # Refused before it was routed, without a key or too often; or the schema.
     return next((path for path, pattern in _templates(scope["app"]) if pattern.match(scope["path"])), "unmatched")
 
 
 @lru_cache(maxsize=8)
 def _templates(app: FastAPI) -> list[tuple[str, re.Pattern[str]]]:
-    return [(path, compile_path(path)[0]) for path in app.openapi()["paths"]]
+    # The schema itself is no route of the framework's that a request would name.
+    schema = [app.openapi_url] if app.openapi_url else []
+    return [(path, compile_path(path)[0]) for path in (*app.openapi()["paths"], *schema)]

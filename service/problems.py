@@ -55,7 +55,8 @@ def _respond(error: ServiceError, headers: dict[str, str] | None = None) -> JSON
 async def _service_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ServiceError):
         raise error
-    if status_of(error) in (429, 503):
+    # Only a POST is work: probes and looks are turned away, too.
+    if status_of(error) in (429, 503) and request.method == "POST":
         request.app.state.house.metrics.rejected.labels(type(error).__name__).inc()
     return _respond(error)
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.errors import InvalidInput
 from worker.contract import (
+    AS_DECIMAL,
+    AS_WHOLE,
     MAX_GUIDANCE,
     MAX_IMAGES,
     MAX_SEED,
@@ -41,11 +43,13 @@ class GenerateQuery(Query):
         str | None, Field(alias="class", max_length=200, description="index or name; left out: no class")
     ] = None
     guidance: Annotated[
-        float | None, Field(ge=0, le=MAX_GUIDANCE, allow_inf_nan=False, description="weight; default: the model's")
+        float | None,
+        Field(ge=0, le=MAX_GUIDANCE, allow_inf_nan=False, description="weight; default: the model's"),
+        AS_DECIMAL,
     ] = None
-    n: Annotated[int, Field(ge=1, le=MAX_IMAGES, description="images to make")] = 1
+    n: Annotated[int, Field(ge=1, le=MAX_IMAGES, description="images to make"), AS_WHOLE] = 1
     seed: Annotated[
-        int | None, Field(ge=0, le=MAX_SEED, description="image i is made from seed + i; drawn if left out")
+        int | None, Field(ge=0, le=MAX_SEED, description="image i is made from seed + i; drawn if left out"), AS_WHOLE
     ] = None
     denoise: Annotated[bool | None, Field(description="take the denoising step; default: the model's")] = None
     attention_temperature: Annotated[
@@ -56,6 +60,7 @@ class GenerateQuery(Query):
             allow_inf_nan=False,
             description="of the null branch, for guidance without a class",
         ),
+        AS_DECIMAL,
     ] = None
 
     def request(self, facts: ModelFacts, idempotency_key: str | None = None) -> GenerateRequest:

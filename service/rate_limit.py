@@ -53,24 +53,27 @@ class RateLimit:
         return cls(parse(rate), SlidingWindowCounterRateLimiter(storage), storage)
 
     def take(self, client: str, posts: int = 1, counted: int = 0) -> Allowance:
-        """Count so many POSTs of a client, if it may have them; raises RedisAway. Blocks on Redis.
+        """Count so many POSTs of a client, if it may have them, else none of its request; raises RedisAway.
+
+        Blocks on Redis.
 
         Args:
             client: Whose they are.
             posts: How many.
-            counted: What of the same request was counted before, and will be again when it comes again.
+            counted: What of the same request was counted before; given back where it is refused.
         """
         with redis_needed():
             granted = self.limiter.hit(self.item, client, cost=posts)
+            if counted and not granted:
+                self.limiter.hit(self.item, client, cost=-counted)
             stats = self.limiter.get_window_stats(self.item, client)
             room_s = 0.0 if granted or posts + counted == 1 else self._until_room_s(client, posts + counted)
         reset_s = max(1, math.ceil(stats.reset_time - time.time()))
-        remaining = max(0, stats.remaining) if granted else 0
         return Allowance(
             granted,
             {
                 "RateLimit-Policy": f"{POLICY};q={self.item.amount};w={self.item.get_expiry()}",
-                "RateLimit": f"{POLICY};r={remaining};t={reset_s}",
+                "RateLimit": f"{POLICY};r={max(0, stats.remaining)};t={reset_s}",
             },
             max(reset_s, math.ceil(room_s)),
         )
@@ -108,6 +111,7 @@ class Purse:
         self.headers = allowance.headers
         if not allowance.granted:
             counted = f"; this one counts as {self.taken + due}" if self.taken else ""
+            self.taken = 0
             raise RateLimited(
                 f"at most {item.amount} requests for work in {item.get_expiry()} s (TARFLOW_RATE_LIMIT){counted}",
                 retry_after_s=allowance.reset_s,

@@ -31,12 +31,13 @@ from service.errors import JobEnded
 from service.events import EVENT_ID, first_event_id, job_events
 from service.house import House, house_of
 from service.job_queue import new_job_id
-from service.job_record import posts_of
+from service.job_record import kind_of, posts_of
 from service.parameters import BARE, said_once
 from service.queries import GenerateQuery, ScoreQuery
+from service.rate_limit import client_of
 from service.score_body import read_uploads
 from service.uploads import Fitted, Upload, fit_upload
-from worker.contract import Kind
+from worker.contract import JobState, Kind
 from worker.contract import Request as Work
 
 router = APIRouter()
@@ -45,6 +46,7 @@ TheHouse = Annotated[House, Depends(house_of)]
 # OpenAPI has another place for what it may be: the media types of the answers.
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 KEY_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key"), WithJsonSchema(KEY_SCHEMA)]
 EVENT_ID_SCHEMA = {"type": "string", "pattern": f"^{EVENT_ID.pattern}$"}
 
 
@@ -56,29 +58,33 @@ class WishHeaders:
     prefer: str | None
     idempotency_key: str | None
     if_none_match: str | None
+    client_name: str | None = None
 
     def wish(self, house: House, offered: tuple[str, ...]) -> Wish:
         """What they mean; raises BadHeader, NotAcceptable."""
         return Wish(
             accepted_type(self.accept, offered),
             preference(self.prefer, house.settings.wait_s),
-            idempotency_key(self.idempotency_key),
+            idempotency_key(self.idempotency_key, self.client_name),
             self.if_none_match,
         )
 
 
 async def wish_headers(
+    request: Request,
     accept: Accept = None,
     prefer: Annotated[
         str | None, Header(description="`wait=N` seconds, at most 60, or `respond-async`; `previews`")
     ] = None,
     idempotency_key: Annotated[
-        str | None, Header(description="the same key and request give the same job"), WithJsonSchema(KEY_SCHEMA)
+        str | None,
+        Header(description="the same key and request of one API client give the same job"),
+        WithJsonSchema(KEY_SCHEMA),
     ] = None,
     if_none_match: Annotated[str | None, Header(description="`ETag`s of answers the client has")] = None,
 ) -> WishHeaders:
     """Take the headers together."""
-    return WishHeaders(accept, prefer, idempotency_key, if_none_match)
+    return WishHeaders(accept, prefer, idempotency_key, if_none_match, getattr(request.state, "client_name", None))
 
 
 Headers = Annotated[WishHeaders, Depends(wish_headers)]
@@ -133,16 +139,19 @@ async def result(
 
 
 @router.delete("/jobs/{job_id}", responses=CANCEL_RESPONSES, dependencies=BARE, tags=["jobs"])
-async def cancel(job_id: str, house: TheHouse) -> JSONResponse:
+async def cancel(request: Request, job_id: str, house: TheHouse, key: IdempotencyKey = None) -> JSONResponse:
     """End a job, a queued one at once, a running one after its flow block, or 64 passes of a score (202).
 
-    What has ended stays (409). While others wait for the same job it goes on (202).
+    What has succeeded or failed stays (409), what is cancelled already is answered as it is (200). While others wait
+    for the same job it goes on (202). A client's word counts once for a job, however often it is sent; a client is
+    the owner of an API key, else an address. Several behind one are told apart by an `Idempotency-Key` each.
     """
-    outcome = await house.queue.cancel(job_id)
+    outcome = await house.queue.cancel(job_id, f"{client_of(request.scope)} {idempotency_key(key) or ''}")
     view = await house.queue.view(job_id)
     if outcome is Cancelled.ENDED:
         raise JobEnded(f"job {job_id} has {view.state} already")
-    return JSONResponse(await job_body(house, view), 200 if outcome is Cancelled.CANCELLED else 202)
+    _count(house, view.request, outcome)
+    return JSONResponse(await job_body(house, view), 200 if view.state is JobState.CANCELLED else 202)
 
 
 async def known_job(job_id: str, house: TheHouse) -> str:
@@ -189,8 +198,14 @@ async def run_work(request: Request, house: House, work: Work, wish: Wish, pixel
         else:
             left = await _hung_up_on(request, house, job_id, wait_s)
     if left:
-        await house.queue.leave(job_id, work)
-    return await answer_post(house, job_id, wish)
+        _count(house, work, await house.queue.leave(job_id, work))
+    return await answer_post(house, job_id, wish, is_new=job_id == own_id)
+
+
+def _count(house: House, work: Work, outcome: Cancelled) -> None:
+    """Count a job that ended here."""
+    if outcome is Cancelled.CANCELLED:
+        house.metrics.jobs.labels(work.model, kind_of(work), JobState.CANCELLED).inc()
 
 
 async def _hung_up_on(request: Request, house: House, job_id: str, wait_s: float) -> bool:

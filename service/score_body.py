@@ -1,6 +1,6 @@
 """A body of images as uploads.
 
-Owns which bodies are read: one image, or a form of files named `image`. Knows nothing of
+Owns which bodies are read: plain ones, one image, or a form of files named `image`. Knows nothing of
 what an image is.
 """
 
@@ -38,10 +38,11 @@ async def read_uploads(request: Request, max_bytes: int, wanted: Wanted = ONE_TO
     """The uploads of a request, in order.
 
     Raises:
-        UnsupportedType: Neither an image type that is wanted nor a form.
+        UnsupportedType: Neither an image type that is wanted nor a form, or compressed.
         BodyTooLarge: Over `max_bytes`, by its header or as it is read.
         InvalidInput: A form without files named `image`, with other fields, with too few or too many.
     """
+    check_plain(request)
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > max_bytes:
         raise BodyTooLarge(f"body: may have at most {max_bytes} bytes (TARFLOW_MAX_UPLOAD_BYTES), it has {length}")
@@ -53,6 +54,14 @@ async def read_uploads(request: Request, max_bytes: int, wanted: Wanted = ONE_TO
     raise UnsupportedType(
         f"Content-Type: {media_type[:100]!r} is not read; send {in_words((*wanted.media_types, FORM))}"
     )
+
+
+def check_plain(request: Request) -> None:
+    """Raise UnsupportedType where a body is compressed: a small one could become any size."""
+    encoding = ", ".join(request.headers.getlist("content-encoding"))
+    if encoding.strip().lower() not in ("", "identity"):
+        message = f"Content-Encoding: {encoding[:100]!r} is not read; send the body as it is"
+        raise UnsupportedType(message, headers={"Accept-Encoding": "identity"})
 
 
 async def _form_uploads(request: Request, wanted: Wanted) -> list[Upload]:

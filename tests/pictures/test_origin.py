@@ -1,12 +1,14 @@
-"""Owns the law of origin: a picture that holds a request of ours is known, whatever its file is called."""
+"""Owns the laws of origin: a picture that holds a request of ours is known, and so is what else its file holds."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from pictures.origin import REQUEST_CHUNK, is_generated, request_chunks
+from pictures.origin import REQUEST_CHUNK, is_generated, is_written_as_ours, request_chunks
 
 
 def saved(file: Path, *chunks: str) -> Path:
@@ -48,3 +50,39 @@ def test_every_text_chunk_of_ours_is_counted_of_whatever_sort(tmp_path: Path) ->
 @pytest.mark.parametrize("content", [b"", b"tarflow", b"\x89PNG\r\n\x1a\n" + b"\xff" * 8])
 def test_what_is_no_png_has_none(content: bytes) -> None:
     assert request_chunks(content) == 0
+
+
+def test_a_picture_with_texts_alone_is_written_as_ours(tmp_path: Path) -> None:
+    assert is_written_as_ours(saved(tmp_path / "a.png", "Software", REQUEST_CHUNK).read_bytes())
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        chunk(b"gAMA", struct.pack(">I", 1)),
+        chunk(b"tRNS", b"\0\0"),
+        chunk(b"acTL", bytes(8)),
+        chunk(b"zTXt", b"a\0\0"),
+        chunk(b"IEND", b""),
+    ],
+    ids=lambda extra: str(extra[4:8]),
+)
+def test_a_picture_with_another_chunk_is_not(extra: bytes, tmp_path: Path) -> None:
+    content = saved(tmp_path / "a.png", REQUEST_CHUNK).read_bytes()
+    place = content.index(b"IDAT") - 4
+    assert not is_written_as_ours(content[:place] + extra + content[place:])
+
+
+@pytest.mark.parametrize("after", [b"x", bytes(10_000)])
+def test_a_picture_with_bytes_after_its_end_is_not(after: bytes, tmp_path: Path) -> None:
+    assert not is_written_as_ours(saved(tmp_path / "a.png", REQUEST_CHUNK).read_bytes() + after)
+
+
+@pytest.mark.parametrize("content", [b"", b"tarflow", b"\x89PNG\r\n\x1a\n" + b"\xff" * 8])
+def test_what_is_no_png_is_not_written_as_ours(content: bytes) -> None:
+    assert not is_written_as_ours(content)

@@ -186,7 +186,30 @@ def test_a_job_that_has_ended_stays_as_it_is(status: JobStatus, queue: Blocking,
 
 def test_a_cancelled_job_may_be_cancelled_again(queue: Blocking) -> None:
     job_id = submit(queue)
-    assert [queue.cancel(job_id) for _ in range(2)] == [Cancelled.CANCELLED] * 2
+    assert [queue.cancel(job_id) for _ in range(2)] == [Cancelled.CANCELLED, Cancelled.BEFORE]
+
+
+def test_one_who_says_it_twice_does_not_end_what_another_waits_for(queue: Blocking) -> None:
+    (job_id,) = {submit(queue) for _ in range(2)}
+    assert [queue.cancel(job_id, "ada") for _ in range(3)] == [Cancelled.AWAITED] * 3
+    assert queue.view(job_id).state == JobState.QUEUED
+
+
+def test_each_who_says_it_counts(queue: Blocking) -> None:
+    (job_id,) = {submit(queue) for _ in range(2)}
+    assert [queue.cancel(job_id, who) for who in ("ada", "bob")] == [Cancelled.AWAITED, Cancelled.CANCELLED]
+
+
+def test_the_only_one_may_say_it_again_of_a_running_job(queue: Blocking, redis: Redis) -> None:
+    job_id = submit(queue)
+    put(redis, job_id, JobStatus.STARTED)
+    assert [queue.cancel(job_id, "ada") for _ in range(2)] == [Cancelled.REQUESTED] * 2
+
+
+def test_of_those_who_said_it_nothing_is_kept_for_ever(queue: Blocking, redis: Redis) -> None:
+    (job_id,) = {submit(queue) for _ in range(2)}
+    queue.cancel(job_id, "ada")
+    assert lasting(redis) == {"rq:queues", QUEUE}
 
 
 def test_an_unknown_job_cannot_be_cancelled(queue: Blocking, redis: Redis) -> None:
@@ -232,7 +255,7 @@ def test_leaving_a_job_that_has_ended_changes_nothing(status: JobStatus, queue: 
     [
         (JobStatus.FINISHED, Cancelled.ENDED),
         (JobStatus.FAILED, Cancelled.ENDED),
-        (JobStatus.CANCELED, Cancelled.CANCELLED),
+        (JobStatus.CANCELED, Cancelled.BEFORE),
     ],
 )
 def test_a_job_that_has_ended_has_ended_for_all_who_waited_for_it(

@@ -19,6 +19,7 @@ from tests.service.stand_in import FACTS, StandIn
 from worker.contract import Kind
 
 SECRET, KEY = new_key("ada")
+OTHER_SECRET, OTHER_KEY = new_key("bob")
 BEARER = {"Authorization": f"Bearer {SECRET}"}
 GUARDED = [
     ("POST", "/generate"),
@@ -41,7 +42,8 @@ GUARDED = [
 @pytest.fixture(scope="module")
 def keyed_api(redis_url: str) -> Iterator[httpx.Client]:
     """A client, without a key, of an app that asks for one."""
-    with client_of(create_app(ServiceSettings(redis_url=redis_url, models=FACTS.name, api_keys=KEY.entry))) as client:
+    entries = f"{KEY.entry},{OTHER_KEY.entry}"
+    with client_of(create_app(ServiceSettings(redis_url=redis_url, models=FACTS.name, api_keys=entries))) as client:
         yield client
 
 
@@ -128,3 +130,25 @@ def test_who_is_refused_is_counted_under_the_route(keyed_api: httpx.Client) -> N
         'tarflow_http_requests_total{method="GET",route="/jobs/{job_id}",status="401"}'
         in keyed_api.get("/metrics").text
     )
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_an_idempotency_key_is_of_the_client_that_sent_it(keyed_api: httpx.Client) -> None:
+    def ask(secret: str, index: int) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {secret}", "Idempotency-Key": "order-1", "Prefer": "respond-async"}
+        return keyed_api.post(f"/generate?class={index}", headers=headers)
+
+    ours, ours_again, theirs = ask(SECRET, 1), ask(SECRET, 1), ask(OTHER_SECRET, 1)
+    assert [answer.status_code for answer in (ours, ours_again, theirs)] == [202] * 3
+    jobs = [answer.headers["X-Job-Id"] for answer in (ours, ours_again, theirs)]
+    assert (jobs[0] == jobs[1], jobs[0] == jobs[2]) == (True, False)
+    assert problem_of(ask(SECRET, 2), 422)["type"] == "urn:tarflow:problem:idempotency-key-reused"
+    assert ask(OTHER_SECRET, 1).headers["X-Job-Id"] == jobs[2]
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_each_owner_of_a_key_counts_as_one_who_cancels(keyed_api: httpx.Client) -> None:
+    ours, theirs = ({"Authorization": f"Bearer {secret}"} for secret in (SECRET, OTHER_SECRET))
+    for who in (ours, theirs):
+        path = keyed_api.post("/generate?seed=5", headers={**who, "Prefer": "respond-async"}).headers["Location"]
+    assert [keyed_api.delete(path, headers=who).status_code for who in (ours, ours, theirs)] == [202, 202, 200]

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 from rq.job import JobStatus
 
-from tests.service.callers import awaited, waiting
+from tests.service.callers import awaited, until, waiting
 from tests.service.image_files import encoded, plain
 from tests.service.problem_answers import problem_of
 from tests.service.stand_in import StandIn, picture
@@ -102,15 +102,26 @@ def test_the_wish_of_one_ends_nothing_for_others_who_wait(api: httpx.Client, red
         for _ in range(3):
             stack.enter_context(waiting(api, "/generate?seed=5"))
         job = f"/jobs/{awaited(redis, clients=3)}"
-        answers = [api.delete(job) for _ in range(2)]
+        answers = [api.delete(job, headers={"Idempotency-Key": key}) for key in "ab"]
         assert [(each.status_code, each.json()["state"]) for each in answers] == [(202, "queued")] * 2
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "seven"}], ids=["no key", "one key"])
+def test_the_wish_of_one_who_repeats_it_ends_nothing_for_another(
+    headers: dict[str, str], api: httpx.Client, redis: Redis
+) -> None:
+    with waiting(api, "/generate?seed=5"), waiting(api, "/generate?seed=5"):
+        job = f"/jobs/{awaited(redis, clients=2)}"
+        answers = [api.delete(job, headers=headers) for _ in range(3)]
+        assert [(each.status_code, each.json()["state"]) for each in answers] == [(202, "queued")] * 3
 
 
 def test_when_all_have_wished_it_all_who_wait_are_told(api: httpx.Client, redis: Redis) -> None:
     with ExitStack() as stack:
         callers = [stack.enter_context(waiting(api, "/generate?seed=5")) for _ in range(3)]
         job = f"/jobs/{awaited(redis, clients=3)}"
-        assert [api.delete(job).status_code for _ in range(3)] == [202, 202, 200]
+        answers = [api.delete(job, headers={"Idempotency-Key": key}) for key in "abc"]
+        assert [each.status_code for each in answers] == [202, 202, 200]
         assert [caller.getresponse().status for caller in callers] == [409] * 3
 
 
@@ -190,6 +201,36 @@ def test_who_asks_again_after_a_cancellation_gets_the_picture(
     assert stand_in.work_while(Kind.GENERATE, lambda: api.post("/generate?seed=5")).content == picture(5)
 
 
+def cancellations(api: httpx.Client) -> float:
+    """How many jobs are counted as cancelled here."""
+    sample = 'tarflow_jobs_total{kind="generate",model="digits",outcome="cancelled"} '
+    (value,) = [line.removeprefix(sample) for line in api.get("/metrics").text.splitlines() if line.startswith(sample)]
+    return float(value)
+
+
+def test_a_queued_job_that_is_cancelled_is_counted_once(queued: str, api: httpx.Client) -> None:
+    before = cancellations(api)
+    assert [api.delete(queued).status_code for _ in range(2)] == [200, 200]
+    assert cancellations(api) == before + 1
+
+
+def test_a_running_job_that_is_cancelled_is_left_to_its_worker_to_count(running: str, api: httpx.Client) -> None:
+    before = cancellations(api)
+    api.delete(running)
+    assert cancellations(api) == before
+
+
+def test_a_queued_job_whose_client_hangs_up_is_counted(api: httpx.Client, redis: Redis) -> None:
+    before = cancellations(api)
+    with waiting(api, "/generate?seed=5"):
+        awaited(redis, clients=1)
+    assert until(lambda: cancellations(api) - before) == 1
+
+
+def test_a_key_that_cannot_be_one_is_refused(queued: str, api: httpx.Client) -> None:
+    assert problem_of(api.delete(queued, headers={"Idempotency-Key": "a b"}), 400)["title"] == "Bad header"
+
+
 def test_every_status_of_a_cancellation_is_documented(api: httpx.Client) -> None:
     documented = api.get("/openapi.json").json()["paths"]["/jobs/{job_id}"]["delete"]["responses"]
-    assert {"200", "202", "404", "409", "503"} <= set(documented)
+    assert {"200", "202", "400", "404", "409", "503"} <= set(documented)

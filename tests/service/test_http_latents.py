@@ -78,6 +78,12 @@ def claiming(grey: int = 0, side: int = 28, **claim: Any) -> bytes:
     return saying(json.dumps(CLAIM | claim), grey, side)
 
 
+def _claim() -> PngInfo:
+    text = PngInfo()
+    text.add_itxt("tarflow", json.dumps(CLAIM))
+    return text
+
+
 def saying(words: str, grey: int = 0, side: int = 28) -> bytes:
     """A PNG of one grey with these words in our text chunk."""
     text = PngInfo()
@@ -320,7 +326,35 @@ def test_what_claims_nothing_that_could_be_recomputed_is_refused(
     assert fields_of(api.post("/verify", content=content, headers=PNG_TYPE)) == {"body body": reason}
 
 
-@pytest.mark.parametrize("missing", sorted(CLAIM.keys() - {"seed"}))
+def moving() -> bytes:
+    """A PNG that is what it claims in its first frame, and shows another."""
+    frames = {"save_all": True, "append_images": [plain("L", (28, 28), 255)]}
+    return encoded(plain("L", (28, 28), 0), "PNG", pnginfo=_claim(), **frames)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        moving(),
+        encoded(plain("L", (28, 28), 0), "PNG", pnginfo=_claim(), transparency=0),
+        encoded(plain("L", (28, 28), 0), "PNG", pnginfo=_claim(), icc_profile=b"x"),
+        claiming() + bytes(10_000),
+    ],
+    ids=["two frames", "transparent", "other colours", "bytes after it"],
+)
+def test_a_picture_that_may_show_something_else_is_refused(content: bytes, api: httpx.Client) -> None:
+    refused = fields_of(api.post("/verify", content=content, headers=PNG_TYPE))
+    assert refused["body body"].startswith("is not written as ours are: ")
+
+
+@pytest.mark.parametrize("told", ["latents_sha256", "between"])
+def test_a_picture_that_was_made_from_what_it_does_not_hold_says_so(told: str, api: httpx.Client) -> None:
+    words = {name: value for name, value in CLAIM.items() if name != "seed"} | {told: "7"}
+    refused = fields_of(api.post("/verify", content=saying(json.dumps(words)), headers=PNG_TYPE))
+    assert refused["body body"].startswith("was made from latents or images")
+
+
+@pytest.mark.parametrize("missing", sorted(CLAIM.keys()))
 def test_a_claim_says_every_word(missing: str, api: httpx.Client) -> None:
     told = {name: value for name, value in CLAIM.items() if name != missing}
     refused = api.post("/verify", content=saying(json.dumps(told)), headers=PNG_TYPE)

@@ -35,6 +35,11 @@ def test_an_unknown_route_is_not_found(path: str, api: httpx.Client) -> None:
     assert problem_of(api.get(path, follow_redirects=True), 404)["type"] == "urn:tarflow:problem:unknown-route"
 
 
+@pytest.mark.parametrize("path", ["/models/", "/generate/", "/livez/", "/openapi.json/", "/docs/"])
+def test_a_slash_too_many_is_no_way_to_another_place(path: str, api: httpx.Client) -> None:
+    assert problem_of(api.get(path), 404)["type"] == "urn:tarflow:problem:unknown-route"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
@@ -132,6 +137,12 @@ def test_an_error_is_counted_by_the_template_of_its_route(
     before = metric(api, requests(method, route, status))
     api.request(method, path)
     assert metric(api, requests(method, route, status)) == before + 1
+
+
+def test_the_schema_is_counted_by_its_path(api: httpx.Client) -> None:
+    before = metric(api, requests("GET", "/openapi.json", 200))
+    api.get("/openapi.json")
+    assert metric(api, requests("GET", "/openapi.json", 200)) == before + 1
 
 
 def test_a_fault_of_ours_is_counted_as_one(api: httpx.Client, redis: Redis) -> None:

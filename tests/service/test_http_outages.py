@@ -114,6 +114,15 @@ def test_work_turned_away_is_counted_by_its_reason(orphan_api: httpx.Client) -> 
     assert 'tarflow_rejected_total{reason="RedisAway"}' in orphan_api.get("/metrics").text
 
 
+@pytest.mark.parametrize("path", ["/readyz", "/status", "/models"])
+def test_who_only_looks_is_no_work_that_is_turned_away(path: str, orphan_api: httpx.Client) -> None:
+    def counted() -> list[str]:
+        return [line for line in orphan_api.get("/metrics").text.splitlines() if "rejected_total{" in line]
+
+    before = counted()
+    assert (orphan_api.get(path).status_code, counted()) == (503, before)
+
+
 def test_a_redis_that_refuses_is_a_queue_that_is_unavailable(api: httpx.Client, redis: Redis) -> None:
     redis.config_set("maxmemory", 1)  # full: every write is refused
     try:

@@ -32,6 +32,17 @@ from worker.contract import Kind, queue_name
         ("denoise=maybe", "denoise", "boolean"),
         ("attention_temperature=0", "attention_temperature", "greater than or equal to 0.01"),
         ("attention_temperature=1.1", "attention_temperature", "less than or equal to 1"),
+        ("n=1_0", "n", "integer"),
+        ("n=3.0", "n", "integer"),
+        ("n=٣", "n", "integer"),
+        ("n=%205", "n", "integer"),
+        ("seed=1_000", "seed", "integer"),
+        ("seed=5.0", "seed", "integer"),
+        ("guidance=1_0", "guidance", "number"),
+        ("guidance=%201", "guidance", "number"),
+        ("guidance=٣", "guidance", "number"),
+        ("attention_temperature=0.1_0", "attention_temperature", "number"),
+        ("class=007", "class", "0..9"),
         ("clas=7", "clas", "unknown"),
         ("class_=7", "class_", "unknown"),
     ],
@@ -80,6 +91,30 @@ def test_an_unknown_model_is_not_found_and_told_which_there_are(path: str, api: 
 def test_score_refuses_parameters_of_generate(api: httpx.Client) -> None:
     answer = api.post("/score?guidance=2", content=b"BM", headers={"Content-Type": "image/bmp"})
     assert "unknown" in fields_of(answer)["query guidance"]
+
+
+@pytest.mark.parametrize("query", ["guidance=2", "guidance=2.5", "guidance=.5", "guidance=1e0", "n=16", "seed=0"])
+def test_a_number_in_ascii_is_read(query: str, api: httpx.Client) -> None:
+    assert api.post(f"/generate?{query}", headers={"Prefer": "respond-async"}).status_code == 202
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "Last-Event-ID"])
+def test_two_lines_of_a_header_that_is_no_list_are_refused(name: str, api: httpx.Client) -> None:
+    answer = api.post("/generate", headers=[(name, "1-0"), (name, "1-0")])
+    assert problem_of(answer, 400)["detail"] == f"{name}: is given more than once"
+
+
+def test_every_line_of_a_list_counts(api: httpx.Client) -> None:
+    wishes = [("Prefer", "previews"), ("Prefer", "respond-async")]
+    first = api.post("/generate?seed=5", headers=wishes)
+    assert (first.status_code, first.headers["Preference-Applied"]) == (202, "previews, respond-async")
+    types = [("Accept", "text/html"), ("Accept", JSON), ("Accept", "image/png;q=0"), ("Prefer", "respond-async")]
+    assert api.post("/generate?seed=5", headers=types).status_code == 202
+
+
+def test_a_tag_in_the_second_line_is_seen(api: httpx.Client) -> None:
+    tag = api.get("/").headers["ETag"]
+    assert api.get("/", headers=[("If-None-Match", '"seven"'), ("If-None-Match", tag)]).status_code == 304
 
 
 @pytest.mark.parametrize("path", ["/generate", "/score"])

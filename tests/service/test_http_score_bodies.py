@@ -1,5 +1,6 @@
 """Owns the laws of what `POST /score` reads: one image, or a form of them, and no more than the limit."""
 
+import gzip
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -41,6 +42,20 @@ def test_the_type_may_have_parameters_and_capitals(api: httpx.Client) -> None:
 
 def test_what_counts_is_the_image_and_not_what_its_type_claims(api: httpx.Client) -> None:
     assert api.post("/score", content=SMALL, headers={"Content-Type": "image/bmp", **AT_ONCE}).status_code == 202
+
+
+@pytest.mark.parametrize("path", ["/score", "/encode", "/decode", "/interpolate", "/verify"])
+@pytest.mark.parametrize("encoding", ["gzip", "identity, br"])
+def test_a_compressed_body_is_unsupported(path: str, encoding: str, api: httpx.Client) -> None:
+    headers = {"Content-Type": "image/png", "Content-Encoding": encoding}
+    answer = api.post(path, content=gzip.compress(SMALL), headers=headers)
+    assert problem_of(answer, 415)["detail"] == f"Content-Encoding: '{encoding}' is not read; send the body as it is"
+    assert answer.headers["Accept-Encoding"] == "identity"
+
+
+def test_a_body_that_says_it_is_as_it_is_is_read(api: httpx.Client) -> None:
+    headers = {"Content-Type": "image/png", "Content-Encoding": "identity", **AT_ONCE}
+    assert api.post("/score", content=SMALL, headers=headers).status_code == 202
 
 
 @pytest.mark.parametrize("count", [1, 2, 64])

@@ -54,6 +54,23 @@ def test_a_preference_that_was_honoured_is_named(prefer: str, api: httpx.Client)
     assert api.post("/generate", headers={"Prefer": prefer}).headers["Preference-Applied"] == prefer
 
 
+def test_a_wish_for_a_later_answer_was_not_honoured_where_it_came_now(generate: Ask, api: httpx.Client) -> None:
+    generate("?seed=5")
+    answer = api.post("/generate?seed=5", headers=AT_ONCE)
+    assert (answer.status_code, "Preference-Applied" in answer.headers) == (200, False)
+
+
+def test_previews_are_kept_of_a_job_that_is_new(api: httpx.Client) -> None:
+    headers = {"Prefer": "respond-async, previews"}
+    applied = [api.post("/generate?seed=5", headers=headers).headers["Preference-Applied"] for _ in range(2)]
+    assert applied == ["respond-async, previews", "respond-async"]
+
+
+def test_a_score_has_no_previews(api: httpx.Client) -> None:
+    headers = {"Content-Type": "image/png", "Prefer": "respond-async, previews"}
+    assert api.post("/score", content=IMAGE, headers=headers).headers["Preference-Applied"] == "respond-async"
+
+
 def test_a_wait_that_was_cut_to_a_minute_says_so(generate: Ask) -> None:
     assert generate(headers={"Prefer": "wait=999"}).headers["Preference-Applied"] == "wait=60"
 
@@ -79,6 +96,12 @@ def test_the_estimate_is_the_pace_of_late_times_the_queue(api: httpx.Client, red
     redis.set(pace_key(Kind.GENERATE, "digits"), 3.5)
     answers = [api.post("/generate", headers=AT_ONCE) for _ in range(3)]
     assert [retry_after_s(answer) for answer in answers] == [4, 7, 11]
+
+
+def test_before_anything_was_measured_a_score_is_taken_to_be_quick(api: httpx.Client) -> None:
+    files = [("image", ("a.png", IMAGE, "image/png"))] * 64
+    headers = [api.post(path, files=files, headers=AT_ONCE) for path in ("/score", "/score?class=all")]
+    assert [retry_after_s(answer) for answer in headers] == [2, 16]
 
 
 def test_a_second_worker_halves_the_estimate(api: httpx.Client, redis: Redis) -> None:

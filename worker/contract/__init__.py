@@ -22,6 +22,7 @@ from worker.contract.bounds import (
 from worker.contract.facts import CalibrationFacts, CalibrationsTold, ModelDefaults, ModelFacts, model_name
 from worker.contract.frozen import Frozen
 from worker.contract.job import Failure, FailureReason, JobEvent, JobState, Kind
+from worker.contract.numerals import AS_DECIMAL, AS_WHOLE
 from worker.contract.redis_names import (
     CANCEL_FIELD,
     COST,
@@ -84,6 +85,8 @@ from worker.contract.results import (
 from worker.contract.score_wish import ScoreWish, Unfit
 
 __all__ = [
+    "AS_DECIMAL",
+    "AS_WHOLE",
     "CANCEL_FIELD",
     "COST",
     "DEFAULT_ALPHA",

@@ -135,8 +135,8 @@ class ModelFacts(Frozen):
             return NO_CLASS
         if wanted in self.class_names:
             return self.class_names.index(wanted)
-        if wanted.isascii() and wanted.isdecimal() and int(wanted) < self.num_classes:
-            return int(wanted)
+        if wanted.isascii() and wanted.isdecimal() and wanted == str(index := int(wanted)) and index < self.num_classes:
+            return index
         raise ValueError(f"{wanted!r} is no class of {self.name}: {self._classes_in_words()}")
 
     def calibration(self, wanted: str | None) -> CalibrationFacts | None:

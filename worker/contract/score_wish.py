@@ -11,6 +11,7 @@ from pydantic import Field, WithJsonSchema
 from worker.contract.bounds import DEFAULT_ALPHA, MAX_ALPHA, MAX_CLASS_PASSES, MIN_ALPHA
 from worker.contract.facts import ModelFacts
 from worker.contract.frozen import Frozen
+from worker.contract.numerals import AS_DECIMAL, decimal
 from worker.contract.requests import CalibrationId, ScoreInput, ScoreRequest
 
 
@@ -31,6 +32,7 @@ class ScoreWish(Frozen):
     alpha: Annotated[
         float,
         Field(ge=MIN_ALPHA, le=MAX_ALPHA, allow_inf_nan=False, description="rate of false alarms among own images"),
+        AS_DECIMAL,
     ] = DEFAULT_ALPHA
     calibration: Annotated[
         str | None, Field(min_length=1, max_length=64, description="name of one of the model's; default: its first")
@@ -89,7 +91,7 @@ def _shares(prior: str, facts: ModelFacts, every: bool) -> tuple[float, ...]:
     if not every:
         raise Unfit("prior", "query", "goes with class=all alone")
     try:
-        weights = [float(each) for each in prior.split(",")]
+        weights = [decimal(each.strip(" ")) for each in prior.split(",")]
     except ValueError as error:
         raise Unfit("prior", "query", "takes numbers separated by commas") from error
     total = sum(weights)
