@@ -107,7 +107,7 @@ def _words(field: str, image: Image.Image) -> _Words:
     if not isinstance(told, dict):
         raise InvalidInput.of(field, "body", f"{chunk} that is no object")
     if "seed" not in told:
-        raise InvalidInput.of(field, "body", "was made from latents or images, which it does not hold; only seeds do")
+        raise InvalidInput.of(field, "body", "names no seed: only what was made from one can be made again")
     for name in told:
         if name not in NAMES:
             raise InvalidInput.of(field, "body", f"claims what no request could: {name[:LONGEST_WORD]!r} is unknown")
