@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image, ImageChops
+from PIL.PngImagePlugin import PngInfo
 
 from tests.browser.conftest import Visitor
 from tests.e2e.conftest import Site
@@ -73,6 +74,7 @@ def test_under_the_heat_black_is_grey_and_without_it_black(visitor: Visitor, bla
             counts = ImageChops.lighter(ImageChops.lighter(red, green), blue).histogram()
             return next(value for value, count in enumerate(counts) if count)
 
+    visitor.page.get_by_label("Opacity of the heat map").fill("1")
     assert darkest() > 50
     visitor.page.get_by_label("Opacity of the heat map").fill("0")
     assert darkest() == 0
@@ -122,8 +124,8 @@ def test_a_p_value_is_told_as_a_count_of_real_images(visitor: Visitor, seven: Pa
     assert strange > 1
     visitor.go("Score")
     score(visitor, seven)
-    words = f"Of the 4,000 real images it was calibrated with, {strange} are at least as strange."
-    assert verdict(visitor).inner_text().endswith(words)
+    words = f"Of the 4,000 real images it was calibrated with, {strange:,} are at least as strange."
+    assert words in verdict(visitor).inner_text()
 
 
 def test_what_was_found_of_one_image_is_gone_while_another_is_scored(
@@ -189,6 +191,65 @@ def test_several_images_are_a_table_that_can_be_sorted_and_taken_away(
     lines = taken.value.path().read_text().splitlines()
     assert [line.partition(",")[0] for line in lines] == ["image", "damaged.png", "seven.png"]
     visitor.picture("scores")
+
+
+def test_our_own_picture_is_told_from_real_images_with_its_reason(visitor: Visitor, seven: Path, blank: Path) -> None:
+    ours, words = seven.with_name("ours.png"), PngInfo()
+    words.add_text("tarflow", "{}")
+    with Image.open(blank) as image:
+        image.save(ours, pnginfo=words)
+    visitor.go("Score")
+    score(visitor, ours)
+    assert "It was made by a model: it is no real image" in verdict(visitor).inner_text()
+
+
+def test_the_likeliest_class_is_not_said_to_be_the_right_one(visitor: Visitor, blank: Path) -> None:
+    visitor.go("Score")
+    score(visitor, blank)
+    assert visitor.page.get_by_role("heading", name="Which class, if it is one of these at all").is_visible()
+    assert visitor.view.get_by_text("The verdict does not test the class.").is_visible()
+
+
+def test_a_row_that_is_chosen_is_gone_to(visitor: Visitor, seven: Path, damaged: Path) -> None:
+    visitor.go("Score")
+    visitor.page.set_input_files(FILES, [seven] * 30 + [damaged])
+    visitor.page.locator("tbody tr").nth(30).get_by_role("button").click()
+    heading = visitor.page.get_by_role("heading", name="damaged.png")
+    assert heading.evaluate("heading => heading === document.activeElement")
+    assert heading.evaluate("heading => heading.getBoundingClientRect().bottom < innerHeight")
+
+
+def test_one_bad_file_among_several_is_named(visitor: Visitor, seven: Path) -> None:
+    visitor.refusals_are_meant = True
+    broken = seven.with_name("broken.png")
+    broken.write_bytes(b"no image")
+    visitor.go("Score")
+    visitor.page.set_input_files(FILES, [seven, broken])
+    problem = visitor.page.locator("#score-problem")
+    problem.wait_for()
+    assert "broken.png: is no PNG" in problem.inner_text()
+
+
+def test_another_alpha_leaves_the_heat_as_it_was(visitor: Visitor, seven: Path) -> None:
+    visitor.go("Score")
+    score(visitor, seven)
+    opacity = visitor.page.get_by_label("Opacity of the heat map")
+    opacity.fill("0.2")
+    visitor.page.get_by_label("False alarms allowed").select_option("0.05")
+    visitor.page.locator(".findings figure .hint", has_text="1 in 20 of them").wait_for()
+    assert opacity.input_value() == "0.2"
+
+
+def test_a_score_that_was_cancelled_can_be_asked_for_again(visitor: Visitor, seven: Path) -> None:
+    visitor.refuse("**/score?*", 503, retry_after_s=600, title="No worker")
+    visitor.go("Score")
+    visitor.page.set_input_files(FILES, seven)
+    visitor.view.get_by_text("Trying again").wait_for()
+    visitor.press("Cancel")
+    assert visitor.page.locator("#score-words").inner_text() == "Cancelled."
+    visitor.page.unroute("**/score?*")
+    visitor.press("Score again")
+    visitor.page.locator(".layers img[alt='seven.png']").wait_for()
 
 
 def test_no_text_of_a_csv_is_a_formula(visitor: Visitor, seven: Path) -> None:
