@@ -44,7 +44,7 @@ export class ModelPicker {
     const told = `${this.value} ${this.facts?.digest}`;
     if (told === this.#told) return;
     this.#told = told;
-    this.use.textContent = this.facts?.intended_use ?? "";
+    this.use.textContent = (this.facts?.intended_use ?? "").replaceAll(/(\d) x (\d)/g, "$1 × $2");
     this.changed(this.facts);
   }
 }

@@ -30,8 +30,9 @@ class Standing extends EventTarget {
       clearTimeout(late);
       this.queues = queues;
       const manned = queues.filter((queue) => queue.workers).length;
-      this.#be(manned === queues.length ? "ready" : manned ? "partly" : "no-worker");
-      if (this.state !== before || !catalogue.complete) await catalogue.load();
+      const state = manned === queues.length ? "ready" : manned ? "partly" : "no-worker";
+      if (state !== before || !catalogue.complete) await catalogue.load();
+      this.#be(state);
     } catch (problem) {
       clearTimeout(late);
       this.queues = [];

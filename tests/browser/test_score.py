@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,24 +89,45 @@ def test_a_blank_image_is_called_unusual_and_shown_among_the_usual(visitor: Visi
     assert "Red is less likely than usual" in visitor.page.locator(".pane .hint").inner_text()
 
 
-@pytest.mark.parametrize("model", ["mnist-28", "mnist-28-density"])
-def test_every_score_lies_in_the_drawing_with_its_number_and_no_words_overlap(
-    model: str, visitor: Visitor, seven: Path, blank: Path
-) -> None:
-    white = seven.with_name("white.png")
-    Image.new("L", (28, 28), 255).save(white)
+def drawings(visitor: Visitor, model: str, files: list[Path]) -> Iterator["Locator"]:
+    """Where the scores of these images lie under a model, one after another."""
     visitor.go("Score")
     visitor.view.get_by_label("Model").select_option(model)
-    for file in (seven, blank, white):
+    for file in files:
         score(visitor, file)
-        drawing = visitor.page.get_by_role("img", name="The score")
+        yield visitor.page.get_by_role("img", name="The score")
+
+
+@pytest.fixture
+def far_apart(seven: Path, blank: Path) -> list[Path]:
+    """A usual image, and two that lie at the ends."""
+    white = seven.with_name("white.png")
+    Image.new("L", (28, 28), 255).save(white)
+    return [seven, blank, white]
+
+
+@pytest.mark.parametrize("model", ["mnist-28", "mnist-28-density"])
+def test_every_score_lies_in_the_drawing_with_its_number(model: str, visitor: Visitor, far_apart: list[Path]) -> None:
+    for drawing in drawings(visitor, model, far_apart):
         assert "this image " in (drawing.locator("text.here").text_content() or "")
         ((left, right, _, _),) = drawing.evaluate_all(BOXES)
+        assert all(left - 1 <= box[0] and box[1] <= right + 1 for box in drawing.locator("text").evaluate_all(BOXES))
+
+
+@pytest.mark.parametrize("model", ["mnist-28", "mnist-28-density"])
+def test_no_words_of_the_drawing_overlap(model: str, visitor: Visitor, far_apart: list[Path]) -> None:
+    for drawing in drawings(visitor, model, far_apart):
         labels = drawing.locator("text").evaluate_all(BOXES)
-        assert all(left - 1 <= box[0] and box[1] <= right + 1 for box in labels)
         (_, _, _, above), (_, _, below, _) = sorted(labels, key=lambda box: box[2])
         assert above <= below
-        # All but the strangest images have the most of the room.
+
+
+@pytest.mark.parametrize("model", ["mnist-28", "mnist-28-density"])
+def test_all_but_the_strangest_images_have_the_most_of_the_drawing(
+    model: str, visitor: Visitor, far_apart: list[Path]
+) -> None:
+    for drawing in drawings(visitor, model, far_apart):
+        ((left, right, _, _),) = drawing.evaluate_all(BOXES)
         (bars,) = drawing.locator(".bars").evaluate_all(BOXES)
         assert bars[1] - bars[0] > (right - left) / 2
 
@@ -176,9 +198,7 @@ def test_a_score_that_waits_can_be_cancelled(visitor: Visitor, seven: Path) -> N
     score(visitor, seven)
 
 
-def test_several_images_are_a_table_that_can_be_sorted_and_taken_away(
-    visitor: Visitor, seven: Path, damaged: Path
-) -> None:
+def test_several_images_are_a_table_that_can_be_sorted(visitor: Visitor, seven: Path, damaged: Path) -> None:
     visitor.go("Score")
     visitor.page.set_input_files(FILES, [seven, damaged])
     visitor.page.get_by_role("button", name="Nats").click()
@@ -186,11 +206,16 @@ def test_several_images_are_a_table_that_can_be_sorted_and_taken_away(
     nats = [float(row.locator("td").nth(2).inner_text()) for row in rows.all()]
     assert nats == sorted(nats)
     assert visitor.page.locator("th[aria-sort=ascending]").inner_text() == "Nats"
+    visitor.picture("scores")
+
+
+def test_a_table_is_taken_away_as_a_csv(visitor: Visitor, seven: Path, damaged: Path) -> None:
+    visitor.go("Score")
+    visitor.page.set_input_files(FILES, [seven, damaged])
     with visitor.page.expect_download() as taken:
         visitor.press("Download CSV")
     lines = taken.value.path().read_text().splitlines()
-    assert [line.partition(",")[0] for line in lines] == ["image", "damaged.png", "seven.png"]
-    visitor.picture("scores")
+    assert [line.partition(",")[0] for line in lines] == ["image", "seven.png", "damaged.png"]
 
 
 def test_our_own_picture_is_told_from_real_images_with_its_reason(visitor: Visitor, seven: Path, blank: Path) -> None:
