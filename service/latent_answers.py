@@ -131,7 +131,12 @@ def _reasons(request: VerifyRequest, found: VerifyResult) -> Iterator[str]:
         yield f"it has {_size(request.width, request.height, request.channels)}, its request gives {ours}"
     elif found.max_difference > 0:
         hint = ": another kind of device may round so" if found.max_difference == 1 else ""
-        yield f"{found.differing_values} of its values differ, by up to {found.max_difference} of 255{hint}"
+        differ = (
+            "1 of its values differs"
+            if found.differing_values == 1
+            else f"{found.differing_values} of its values differ"
+        )
+        yield f"{differ}, by up to {found.max_difference} of 255{hint}"
 
 
 def _has_same_weights(request: VerifyRequest) -> bool:

@@ -5,7 +5,7 @@ const KEY = "tarflow-key";
 // An answer that is not a result: what RFC 9457 tells of it, and when to come again.
 export class Problem extends Error {
   constructor(status, body, retryAfterS = null) {
-    super(body.detail ?? `status ${status}`);
+    super(body.detail ?? "No reason was given.");
     this.status = status;
     this.title = body.title ?? `Status ${status}`;
     this.fields = body.errors ?? [];

@@ -5,36 +5,47 @@ import { run } from "./job.js";
 import { jobWords } from "./job_words.js";
 import { clearProblem, showProblem } from "./notice.js";
 
+export const CANCELLED = "Cancelled.";
+
 export class Errand {
   // What can end the work at hand; null while there is none.
   #running = null;
 
-  // Of the elements whose ids begin with `name`; `home` has the focus once there is nothing to cancel.
-  constructor(name, home) {
+  // Of the elements whose ids begin with `name`; `home` has the focus once there is nothing to cancel. A problem is told
+  // beside the fields of `form`, too.
+  constructor(name, home, form = null) {
     const part = (each) => document.getElementById(`${name}-${each}`);
-    Object.assign(this, { home, words: part("words"), problem: part("problem"), cancel: part("cancel") });
+    Object.assign(this, { home, form, words: part("words"), problem: part("problem"), cancel: part("cancel") });
     this.cancel.addEventListener("click", () => {
       this.stop();
-      announce("Cancelled");
+      this.words.textContent = CANCELLED;
+      announce(CANCELLED);
     });
   }
 
-  // Do `work(ask)` instead of what is at hand, where `ask` runs a request to its JSON; what it comes to, or null where
-  // it failed, which is told, or was cancelled.
+  get busy() {
+    return this.#running !== null;
+  }
+
+  // Do `work(ask, say)` instead of what is at hand, where `ask` runs a request to its JSON, and its events are heard by
+  // `tell`, or said; what it comes to, or null where it failed, which is told, or was cancelled.
   async run(words, work) {
     this.stop();
     const own = (this.#running = new AbortController());
-    const say = (text) => this.#running === own && (this.words.textContent = text);
-    const tell = (event, data) => say(jobWords(event, data) ?? words);
-    const ask = async (request) => (await run({ ...request, signal: own.signal, tell })).json();
+    const mine = (act) => (...given) => this.#running === own && act(...given);
+    const say = mine((text) => (this.words.textContent = text));
+    const heard = (event, data) => say(jobWords(event, data) ?? words);
+    const ask = async ({ tell = heard, ...request }) => (await run({ ...request, signal: own.signal, tell: mine(tell) })).json();
     say(words);
     this.cancel.hidden = false;
     try {
-      const found = await work(ask);
+      const found = await work(ask, say);
       own.signal.throwIfAborted();
       return found;
     } catch (error) {
-      if (!own.signal.aborted) showProblem(this.problem, error);
+      if (!own.signal.aborted) this.fail(error);
+      // What else was asked for it would meet the same.
+      own.abort();
       return null;
     } finally {
       if (this.#running === own) this.#rest();
@@ -45,7 +56,12 @@ export class Errand {
   stop() {
     this.#running?.abort();
     this.#rest();
-    clearProblem(this.problem);
+    clearProblem(this.problem, this.form);
+  }
+
+  // Tell what went wrong.
+  fail(problem) {
+    showProblem(this.problem, problem, this.form);
   }
 
   #rest() {

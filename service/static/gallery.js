@@ -20,6 +20,12 @@ export async function startGallery() {
   });
   await shelf.open();
   draw();
+  // Another tab may have added to it.
+  document.addEventListener("visibilitychange", async () => {
+    if (document.hidden) return;
+    await shelf.load();
+    draw();
+  });
 }
 
 async function keep(pictures) {
@@ -60,13 +66,23 @@ function look(picture) {
     factsOf(picture, () => dialog.close()),
   );
   if (!dialog.open) dialog.showModal();
+  dialog.querySelector("h2").focus();
 }
 
 function factsOf(picture, close) {
   const remove = async () => {
     close();
+    const place = shelf.pictures.findIndex((each) => each.id === picture.id);
     await shelf.remove(picture);
     draw();
+    const rest = part("gallery-grid").querySelectorAll("button");
+    (rest[Math.min(place, rest.length - 1)] ?? part("generate-title")).focus();
+    announce("Removed");
+  };
+  const hold = async () => {
+    await keep([picture]);
+    look(picture);
+    announce("Kept");
   };
   const kept = shelf.pictures.some((each) => each.id === picture.id);
   return element(
@@ -78,7 +94,7 @@ function factsOf(picture, close) {
       "div",
       { class: "toolbar" },
       ...pictureTools(picture, close),
-      kept ? element("button", { type: "button", click: remove }, "Remove") : null,
+      element("button", { type: "button", click: kept ? remove : hold }, kept ? "Remove" : "Keep"),
       element("button", { type: "button", click: close }, "Close"),
     ),
   );

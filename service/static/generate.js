@@ -1,11 +1,10 @@
-// The view that makes pictures. Owns its form, the one job that it follows, and what becomes of its result.
+// The view that makes pictures. Owns its form, and what becomes of the result.
 
 import { catalogue } from "./catalogue.js";
 import { ClassPicker } from "./class_picker.js";
 import { announce } from "./element.js";
-import { run } from "./job.js";
+import { CANCELLED, Errand } from "./errand.js";
 import { ModelPicker, notServed } from "./model_picker.js";
-import { clearProblem, showProblem } from "./notice.js";
 import { picturesOf, queryOf } from "./picture.js";
 import { Seed } from "./seed.js";
 import { Stage } from "./stage.js";
@@ -23,88 +22,75 @@ export function startGenerate() {
 }
 
 class Maker {
-  // What can end the job at hand; null while there is none.
-  #running = null;
-
   constructor(form) {
     this.form = form;
     this.stage = new Stage(part("stage"));
-    this.classes = new ClassPicker(part("class"), { first: "0" });
-    this.seed = new Seed(part("seed"), part("dice"), part("lock"));
+    this.classes = new ClassPicker(part("class"), { first: "0", changed: () => this.#weigh() });
+    this.seed = new Seed(part("seed"), part("dice"), part("lock"), part("seed-kept"));
     this.models = new ModelPicker(part("model"), (facts) => this.#describe(facts));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.make(this.#dials());
     });
-    part("cancel").addEventListener("click", () => {
-      this.#running?.abort();
-      form.querySelector("[type=submit]").focus();
-    });
+    part("attention_temperature").addEventListener("input", () => this.#weigh());
+    this.errand = new Errand("generate", form.querySelector("[type=submit]"), form);
   }
 
   // Make what a query of `POST /generate` asks for; a job at hand is cancelled.
   async make(query) {
-    this.#running?.abort();
-    const own = (this.#running = new AbortController());
-    clearProblem(part("generate-problem"), this.form);
-    this.stage.begin();
-    part("cancel").hidden = false;
-    try {
-      await this.#follow(query, own);
-    } catch (error) {
-      if (this.#running === own) this.#give(error, own.signal.aborted);
-    } finally {
-      if (this.#running === own) {
-        this.#running = null;
-        part("cancel").hidden = true;
-      }
+    const tell = (event, data) => this.stage.hear(event, data);
+    const made = await this.errand.run("", async (ask) => {
+      this.stage.begin();
+      return picturesOf(await ask({ path: "/generate", query, tell }));
+    });
+    if (made) {
+      this.stage.show(made);
+      wish("made", made);
+    } else if (!this.errand.busy) {
+      this.stage.give(this.errand.problem.hidden ? CANCELLED : "");
     }
   }
 
   // Set the form to the settings of a picture, and make it.
   take(picture, { n, firstSeed }) {
     showView("generate");
-    clearProblem(part("generate-problem"), this.form);
-    if (!this.models.choose(picture.model)) {
-      showProblem(part("generate-problem"), notServed(picture));
-      return;
-    }
+    this.errand.stop();
+    if (!this.models.choose(picture.model)) return this.errand.fail(notServed(picture));
     this.classes.choose(picture.class);
     setGuidance(picture.guidance);
     part("denoise").checked = picture.denoise;
     part("attention_temperature").value = picture.attention_temperature;
+    this.#weigh();
     part("n").value = n;
     this.seed.keep(firstSeed);
     announce("The settings are those of the picture");
     // Not what the form makes of them: of a model that nobody has described yet it knows no class.
-    this.make({ ...queryOf(picture), n, seed: firstSeed });
+    return this.make({ ...queryOf(picture), n, seed: firstSeed });
   }
 
   // Offer what a model has, and take its defaults.
   #describe(facts) {
     this.classes.setFacts(facts);
     if (facts) takeDefaults(facts);
+    this.#weigh();
+  }
+
+  // Without a class guidance has nothing to insist on, but for what the attention temperature brings about.
+  #weigh() {
+    const temperature = part("attention_temperature").value;
+    const idle = this.classes.value === "" && !(Number(temperature) < 1);
+    for (const id of ["guidance", "guidance-slider"]) part(id).disabled = idle;
+    part("no-guidance").hidden = !idle;
+    part("temperature-now").textContent = temperature && Number(temperature) !== 1 ? `: ${temperature}` : "";
   }
 
   // The form's values as the query of `POST /generate`; of a model that nobody has described yet, its own defaults.
   #dials() {
-    const { model, guidance, n, attention_temperature } = Object.fromEntries(new FormData(this.form));
+    const { model, n, attention_temperature } = Object.fromEntries(new FormData(this.form));
+    const guidance = part("guidance").value;
     const always = { model, n, class: this.classes.value, seed: this.seed.next() };
     if (!catalogue.facts(model)) return always;
     return { ...always, guidance, attention_temperature, denoise: part("denoise").checked };
-  }
-
-  async #follow(query, own) {
-    const tell = (event, data) => this.#running === own && this.stage.hear(event, data);
-    const answer = await run({ path: "/generate", query, signal: own.signal, tell });
-    const pictures = picturesOf(await answer.json());
-    this.stage.show(pictures);
-    wish("made", pictures);
-  }
-
-  #give(error, aborted) {
-    this.stage.give(aborted ? "Cancelled" : null);
-    if (!aborted) showProblem(part("generate-problem"), error, this.form);
   }
 }
 

@@ -4,9 +4,27 @@ import { element, freshId } from "./element.js";
 
 const TYPES = "image/png,image/jpeg,image/webp,image/bmp";
 
-// The image files among what was dropped or pasted.
+export function isImage(file) {
+  return file.type.startsWith("image/");
+}
+
+// The image files among what was pasted.
 export function imageFiles(transfer) {
-  return [...(transfer?.files ?? [])].filter((file) => file.type.startsWith("image/"));
+  return [...(transfer?.files ?? [])].filter(isImage);
+}
+
+// Give the files that are dropped on `place` to `take`.
+export function takeDrops(place, take) {
+  place.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    place.classList.add("over");
+  });
+  place.addEventListener("dragleave", () => place.classList.remove("over"));
+  place.addEventListener("drop", (event) => {
+    event.preventDefault();
+    place.classList.remove("over");
+    take([...event.dataTransfer.files]);
+  });
 }
 
 export class ImageSlot {
@@ -19,16 +37,13 @@ export class ImageSlot {
     Object.assign(this, { name, changed });
     const id = freshId("slot");
     this.input = element("input", { id, type: "file", accept: TYPES, class: "heard", change: () => this.#chosen() });
+    this.refusal = element("p", { class: "refusal", role: "alert" });
     this.shown = element("span", { class: "shown" });
     this.label = element("label", { for: id, class: "slot" }, element("span", { class: "name" }, name), this.shown);
     const words = { "aria-label": `Remove the ${name.toLowerCase()}`, title: "Remove" };
     this.remove = element("button", { type: "button", class: "icon remove", ...words, click: () => this.#empty() }, "×");
-    container.append(this.input, this.label, this.remove);
-    this.label.addEventListener("dragover", (event) => event.preventDefault());
-    this.label.addEventListener("drop", (event) => {
-      event.preventDefault();
-      this.take(imageFiles(event.dataTransfer)[0]);
-    });
+    container.append(this.input, this.label, this.remove, this.refusal);
+    takeDrops(this.label, (files) => this.#among(files));
     this.#draw();
   }
 
@@ -39,10 +54,18 @@ export class ImageSlot {
   }
 
   #chosen() {
-    const [file] = this.input.files;
+    const files = [...this.input.files];
     // The same file can be chosen again.
     this.input.value = "";
-    this.take(file);
+    this.#among(files);
+  }
+
+  // Take the first image of several files, and say what becomes of the others.
+  #among(files) {
+    const [image] = files.filter(isImage);
+    this.take(image);
+    if (!image && files.length) this.refusal.textContent = `${files[0].name} is no image.`;
+    else if (files.length > 1) this.refusal.textContent = `Of ${files.length} files only ${image.name} is taken.`;
   }
 
   #empty() {
@@ -55,6 +78,7 @@ export class ImageSlot {
     if (this.address) URL.revokeObjectURL(this.address);
     this.address = file && URL.createObjectURL(file);
     this.file = file;
+    this.refusal.textContent = "";
     this.#draw();
   }
 

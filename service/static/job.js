@@ -38,28 +38,56 @@ async function patiently(work, signal, tell) {
   }
 }
 
+// The jobs that are followed now.
+const live = new Set();
+
+// Nobody hears of what a page that is left has asked for.
+addEventListener("pagehide", () => live.forEach((jobId) => cancel(jobId, { keepalive: true })));
+
+function cancel(jobId, options = {}) {
+  live.delete(jobId);
+  ask(`/jobs/${jobId}`, { method: "DELETE", ...options }).catch(() => {});
+}
+
+// The answer to a POST. It is never hung up on, for the job that it makes can be cancelled by its id alone: once the
+// signal aborts, this raises AbortError at once, and what is accepted afterwards is cancelled.
+function posted(path, options, signal) {
+  const answered = ask(path, { method: "POST", ...options });
+  return new Promise((resolve, reject) => {
+    const giveUp = () => {
+      reject(signal.reason);
+      answered.then(async (answer) => answer.status === 202 && cancel((await answer.json()).job_id)).catch(() => {});
+    };
+    signal.addEventListener("abort", giveUp, { once: true });
+    answered.finally(() => signal.removeEventListener("abort", giveUp)).then(resolve, reject);
+  });
+}
+
 // Run a request to its end; its result as an answer of the type `accept`. `tell` hears the job's events, `accepted`
 // before them and `refused` at every pause. An abort of the signal cancels the job, too, and raises AbortError.
 export async function run({ path, query, body, headers = {}, accept = "application/json", signal, tell = () => {} }) {
   const wish = { Prefer: "respond-async, previews", "Idempotency-Key": idempotencyKey(), Accept: accept, ...headers };
-  const posted = await patiently(() => ask(path, { method: "POST", query, body, headers: wish, signal }), signal, tell);
-  if (posted.status !== 202) {
-    const jobId = posted.headers.get("X-Job-Id");
+  const answer = await patiently(() => posted(path, { query, body, headers: wish }, signal), signal, tell);
+  if (answer.status !== 202) {
+    const jobId = answer.headers.get("X-Job-Id");
     tell("accepted", { jobId });
     // The same was asked before: its pictures on the way may still be told.
     await follow(jobId, signal, tell, {}).catch(() => {});
     signal.throwIfAborted();
-    return posted;
+    return answer;
   }
-  const jobId = (await posted.json()).job_id;
+  const jobId = (await answer.json()).job_id;
+  live.add(jobId);
   tell("accepted", { jobId });
   try {
     const place = {};
     await patiently(() => follow(jobId, signal, tell, place), signal, tell);
     return await patiently(() => ask(`/jobs/${jobId}/result`, { headers: { Accept: accept }, signal }), signal, tell);
   } catch (error) {
-    if (signal.aborted) ask(`/jobs/${jobId}`, { method: "DELETE" }).catch(() => {});
+    if (signal.aborted) cancel(jobId);
     throw error;
+  } finally {
+    live.delete(jobId);
   }
 }
 

@@ -29,7 +29,7 @@ export function startJourney() {
   });
   const first = new ImageSlot(part("end-a"), "First image", look);
   const second = new ImageSlot(part("end-b"), "Second image", look);
-  const weights = () => ({ model: model.value, digest: model.facts?.digest, noise: model.facts?.noise_type });
+  const weights = () => ({ model: model.value, facts: model.facts });
   panels.push(
     new Panel("trip", { slots: [first], dials: () => ({ ...weights(), from: from.value, to: to.value }), work: roundTrip }),
     new Panel("between", { slots: [first, second], dials: () => ({ ...weights(), from: from.value }), work: wayBetween }),

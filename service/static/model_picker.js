@@ -9,7 +9,8 @@ export class ModelPicker {
   #told;
 
   constructor(select, changed) {
-    Object.assign(this, { select, changed });
+    Object.assign(this, { select, changed, use: element("p", { class: "hint" }) });
+    select.after(this.use);
     catalogue.addEventListener("change", () => this.#refill());
     select.addEventListener("change", () => this.#tell());
     this.#refill();
@@ -43,6 +44,7 @@ export class ModelPicker {
     const told = `${this.value} ${this.facts?.digest}`;
     if (told === this.#told) return;
     this.#told = told;
+    this.use.textContent = (this.facts?.intended_use ?? "").replaceAll(/(\d) x (\d)/g, "$1 × $2");
     this.changed(this.facts);
   }
 }

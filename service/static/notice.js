@@ -2,13 +2,15 @@
 
 import { element } from "./element.js";
 
-// Show a problem in an element, and beside the fields of a form that it names; true if a field was marked.
+// Show a problem in an element, and beside the fields of a form that it names; the first of those has the focus.
 export function showProblem(place, problem, form = null) {
   const marked = form ? problem.fields?.filter((each) => markField(form, each)) ?? [] : [];
   const title = problem.title ?? "Something went wrong";
-  const detail = marked.length && marked.length === problem.fields.length ? "See the field above." : problem.message;
-  place.replaceChildren(element("strong", {}, title), ` ${detail}`);
+  const all = marked.length && marked.length === problem.fields.length;
+  const where = marked.length === 1 ? "See the field above." : `See the ${marked.length} fields above.`;
+  place.replaceChildren(element("strong", {}, title), ` ${all ? where : problem.message}`);
   place.hidden = false;
+  form?.querySelector("[aria-invalid]")?.focus();
 }
 
 export function clearProblem(place, form = null) {
@@ -31,6 +33,5 @@ function markField(form, { field, message }) {
   // A field that is folded away shows neither itself nor its problem.
   const fold = input.closest("details");
   if (fold) fold.open = true;
-  input.focus();
   return true;
 }

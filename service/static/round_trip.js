@@ -2,6 +2,8 @@
 
 import { element } from "./element.js";
 import { figure, pairs } from "./figures.js";
+import { fitted, fittedWords } from "./fitted.js";
+import { inWords } from "./score_words.js";
 
 const PNG = "data:image/png;base64,";
 
@@ -10,7 +12,7 @@ const UNFIT = 422;
 const LOST = "This image is so far from what the model knows that its noise does not give it back: the numbers overflow.";
 
 // What came of an image that is encoded under the class `from` and decoded under `to`, as elements.
-export async function roundTrip(ask, [{ file, address }], { model, noise, from, to }) {
+export async function roundTrip(ask, [{ file, address }], { model, facts, from, to }) {
   const query = { model, class: from };
   let there;
   try {
@@ -21,17 +23,19 @@ export async function roundTrip(ask, [{ file, address }], { model, noise, from, 
   }
   const came = there.round_trip.changed_values !== null;
   const back = came ? await decoded(ask, there, { model, class: to }) : null;
-  const image = figure(element("img", { src: address, alt: "The image" }), "Image");
+  const fit = fittedWords(there);
+  const seen = fit ? await fitted(file, facts) : element("img", { src: address, alt: "The image" });
+  const image = figure(seen, fit ? "Image, as the model saw it" : "Image");
   const noised = figure(noiseOf(there), "Its noise");
   return [
-    element("div", { class: "trio" }, image, noised, returned(back)),
+    element("div", { class: "trio" }, image, noised, returned(back, there)),
     came ? null : element("p", { class: "verdict bad" }, LOST),
     pairs([
-      ["Round trip", came ? tripWords(there) : "no image came back"],
-      ["Largest error", came ? `${there.round_trip.max_abs_error.toExponential(1)} of a range of 2` : ""],
-      ["Spread of the noise", spreadWords(there.latents.flat(), noise)],
-      ["Decoded under", back ? back.class_name ?? "no class" : ""],
-      ["Fitted", fittedWords(there)],
+      [`Round trip under ${under(there)}`, came ? tripWords(there) : "no image came back"],
+      ["Largest error", came ? `${inWords(there.round_trip.max_abs_error, 6)}, where black is -1 and white 1` : ""],
+      ["Spread of the noise", spreadWords(there.latents.flat(), facts?.noise_type)],
+      ["Decoded under", back ? under(back) : ""],
+      ["Fitted", fit],
     ]),
   ].filter(Boolean);
 }
@@ -41,14 +45,18 @@ function decoded(ask, { latents, model_digest }, query) {
   return ask({ path: "/decode", query, body, headers: { "Content-Type": "application/json" } });
 }
 
-function returned(back) {
-  if (!back) return figure(element("div", { class: "blank" }), "Nothing came back");
-  return figure(element("img", { src: PNG + back.images[0].png_base64, alt: "The image that came back" }), "Back again");
+function under({ class_name: name }) {
+  return name === null ? "no class" : `class ${name}`;
 }
 
-function tripWords({ round_trip: { changed_values: changed }, class_name: name, latents }) {
-  const words = changed ? `${changed} of ${latents.flat().length} values changed` : "exact, every pixel";
-  return `${words}, under ${name === null ? "no class" : `class ${name}`}`;
+function returned(back, there) {
+  if (!back) return figure(element("div", { class: "blank" }), "Nothing came back");
+  const words = under(back) === under(there) ? "Back again" : `Not back: the same noise under ${under(back)}`;
+  return figure(element("img", { src: PNG + back.images[0].png_base64, alt: "The image that came back" }), words);
+}
+
+function tripWords({ round_trip: { changed_values: changed }, latents }) {
+  return changed ? `${changed} of ${latents.flat().length} values changed` : "exact, every pixel";
 }
 
 // The root of the mean square, and what to hold it against.
@@ -59,10 +67,6 @@ function spreadWords(values, noise) {
       ? "below 1 for a clean image, as this model learned noisy ones"
       : "near 1 for an image like those that this model learned";
   return `${spread.toFixed(2)}; ${words}`;
-}
-
-function fittedWords({ resized_from: size, converted_from: colours }) {
-  return [size && `resized from ${size.join(" × ")}`, colours && `converted from ${colours}`].filter(Boolean).join(", ");
 }
 
 // The latents (T, D) of an image as greys, a patch at its place: 0 is middle grey, black and white three away.

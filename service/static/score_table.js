@@ -14,9 +14,9 @@ const COLUMNS = [
 const TAKEN = ["log_likelihood_nats", "bits_per_dim", "log_prior_nats", "log_abs_det_nats", "density"];
 const JUDGED = ["anomaly_score", "percentile", "p_value", "is_anomaly", "direction", "alpha", "complexity_bits_per_dim"];
 
-// The table of some results; `look` is called with the one that is chosen.
-export function scoreTable(results, look) {
-  return new Table(results, look).element;
+// The table of some results; `look` is called with the one that is chosen, at first `chosen`.
+export function scoreTable(results, look, chosen) {
+  return new Table([...results], look, chosen).element;
 }
 
 class Table {
@@ -24,9 +24,9 @@ class Table {
   #heads;
   #chosen;
 
-  constructor(results, look) {
+  constructor(results, look, chosen) {
     Object.assign(this, { results, look });
-    this.#chosen = results[0];
+    this.#chosen = chosen;
     this.#heads = COLUMNS.map(([name, value], index) =>
       element("th", { scope: "col" }, element("button", { type: "button", click: () => this.#sort(index, value) }, name)),
     );

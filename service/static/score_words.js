@@ -4,7 +4,7 @@
 export function inWords(value, digits = 0) {
   if (value === null || value === undefined) return "";
   if (typeof value === "string") return value.replaceAll("_", " ");
-  return value.toFixed(digits);
+  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 // The class under which an image is likeliest, where every class was asked for.

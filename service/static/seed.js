@@ -6,8 +6,9 @@ export function drawnSeed() {
 }
 
 export class Seed {
-  constructor(input, dice, lock) {
-    Object.assign(this, { input, lock });
+  // `kept` are words that are shown while it is held.
+  constructor(input, dice, lock, kept) {
+    Object.assign(this, { input, lock, kept });
     dice.addEventListener("click", () => this.roll());
     lock.addEventListener("click", () => this.hold(!this.held));
     // Whoever types a seed means it.
@@ -26,6 +27,7 @@ export class Seed {
 
   hold(held) {
     this.lock.setAttribute("aria-pressed", String(held));
+    this.kept.hidden = !held;
   }
 
   keep(seed) {

@@ -13,11 +13,17 @@ export class Shelf {
   async open() {
     try {
       this.#database = await asked(Object.assign(indexedDB.open(NAME, 1), { onupgradeneeded: create }));
-      const kept = await asked(this.#store("readonly").getAll());
-      this.pictures = kept.sort((one, other) => other.made_at - one.made_at);
+      await this.load();
     } catch {
       this.#database = null;
     }
+  }
+
+  // Take what is stored, by whichever page.
+  async load() {
+    if (!this.#database) return;
+    const kept = await asked(this.#store("readonly").getAll());
+    this.pictures = kept.sort((one, other) => other.made_at - one.made_at);
   }
 
   async add(pictures) {

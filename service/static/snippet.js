@@ -30,7 +30,7 @@ with Client("${location.origin}"${key}) as tarflow:
 
 // Put text on the clipboard, and say so on the button that was pressed.
 export async function copy(text, button) {
-  const before = button.textContent;
+  const before = (button.dataset.words ??= button.textContent);
   const copied = (await modernCopy(text)) || oldCopy(text, button);
   button.textContent = copied ? "Copied" : "Could not copy";
   announce(button.textContent);

@@ -9,19 +9,23 @@ import { wish } from "./wishes.js";
 const NOISE_SIDE = 28;
 
 export class Stage {
+  // When the flow began; 0 before.
   #startedS = 0;
+  #done = 0;
+  #again = "";
 
   constructor(root) {
     const part = (name) => root.querySelector(`[data-${name}]`);
     Object.assign(this, { root, canvas: part("canvas"), passage: part("passage"), film: part("film") });
     Object.assign(this, { words: part("words"), tools: part("tools"), bar: root.querySelector("progress") });
-    this.#rest();
+    this.#rest("");
   }
 
   begin() {
     this.#startedS = 0;
-    this.film.replaceChildren();
-    this.film.hidden = true;
+    this.#again = "";
+    this.#rewind();
+    this.#rest("");
     this.tools.replaceChildren();
     this.#tell(0, "Sending the request");
     this.passage.hidden = false;
@@ -34,8 +38,9 @@ export class Stage {
   hear(event, data) {
     const words = jobWords(event, data);
     if (words) this.#tell(0, words);
-    else if (event === "status") this.#run();
-    else if (event === "progress") this.#advance(data);
+    else if (event === "status" || data.done < this.#done) this.#run();
+    this.#done = data.done ?? this.#done;
+    if (event === "progress") this.#advance(data);
     else if (event === "preview") this.#preview(data);
   }
 
@@ -57,20 +62,28 @@ export class Stage {
   // Nothing came of it.
   give(words) {
     this.#end();
-    this.film.hidden = true;
-    this.#rest();
-    if (words) announce(words);
+    this.#rewind();
+    this.#rest(words);
   }
 
   #run() {
-    if (!this.#startedS) this.#startedS = performance.now() / 1000;
-    this.#tell(0, "The flow begins");
+    // A worker that dies leaves its job to another one, which begins anew.
+    if (this.#startedS) this.#again = "Started again. ";
+    this.#startedS = performance.now() / 1000;
+    this.#rewind();
+    this.#tell(0, `${this.#again}The flow begins`);
+  }
+
+  #rewind() {
+    this.#done = 0;
+    this.film.replaceChildren();
+    this.film.hidden = true;
   }
 
   #advance({ done, steps, progress }) {
     const leftS = ((performance.now() / 1000 - this.#startedS) / done) * (steps - done);
     const left = done < steps && this.#startedS && leftS >= 0.1 ? `, about ${leftS.toFixed(1)} s left` : "";
-    this.#tell(progress, done < steps ? `Block ${done} of ${steps}${left}` : "Finishing");
+    this.#tell(progress, done < steps ? `${this.#again}Block ${done} of ${steps}${left}` : "Finishing");
   }
 
   #preview({ done, png_base64 }) {
@@ -93,7 +106,7 @@ export class Stage {
   }
 
   // What a flow begins with, drawn here for the eye alone.
-  #rest() {
+  #rest(words) {
     const noise = element("canvas", { width: NOISE_SIDE, height: NOISE_SIDE, class: "noise", "aria-hidden": "true" });
     const context = noise.getContext("2d");
     const pixels = context.createImageData(NOISE_SIDE, NOISE_SIDE);
@@ -103,6 +116,6 @@ export class Stage {
     }
     context.putImageData(pixels, 0, 0);
     this.canvas.classList.remove("many");
-    this.canvas.replaceChildren(noise, element("p", { class: "over" }, "Every picture begins as noise"));
+    this.canvas.replaceChildren(noise, element("p", { class: "over" }, `${words} Every picture begins as noise`.trim()));
   }
 }

@@ -8,6 +8,8 @@ import { standing } from "./standing.js";
 const WORDS = {
   asking: "Looking for the service",
   ready: "Ready",
+  partly: "Partly ready",
+  late: "No answer; as last told",
   "no-worker": "No worker yet",
   "queue-away": "The queue is away",
   locked: "A key is needed",
@@ -28,7 +30,7 @@ export function startStrip(strip, banner) {
     const words = standing.state === "locked" ? [lockedWords(), keyButton()] : [BANNERS[standing.state] ?? ""];
     banner.replaceChildren(...words);
     banner.hidden = !BANNERS[standing.state] && standing.state !== "locked";
-    announce(WORDS[standing.state]);
+    announce(WORDS[standing.state] + missing());
   });
   look();
 }
@@ -52,7 +54,7 @@ function cells() {
     cell(sum("queued"), "waiting", "jobs in the queues"),
     cell(sum("running"), "running", "jobs being worked on"),
     cell(Math.round(sum("images_per_minute")), "a minute", "images done in the last minute"),
-    element("span", { class: "devices" }, devices(queues)),
+    element("span", { class: "devices" }, devices(queues), missing()),
   ];
 }
 
@@ -61,12 +63,20 @@ function cell(number, words, title) {
   return element("span", { title }, element("b", {}, String(number)), ` ${plural}`);
 }
 
-// `8 on cpu`, `2 on NVIDIA H100`.
+// What cannot be done now.
+function missing() {
+  const lacks = standing.state === "partly" ? standing.unmanned.map(({ kind, model }) => `${kind} with ${model}`) : [];
+  return lacks.length ? `; nobody to ${lacks.join(", ")}` : "";
+}
+
+// `on cpu`; of several, `8 on cpu`, `2 on NVIDIA H100`.
 function devices(queues) {
   const counted = {};
   for (const queue of queues) {
     for (const [device, workers] of Object.entries(queue.devices)) counted[device] = (counted[device] ?? 0) + workers;
   }
+  const names = Object.keys(counted);
+  if (names.length === 1) return `on ${names[0]}`;
   return Object.entries(counted)
     .map(([device, workers]) => `${workers} on ${device}`)
     .join(", ");

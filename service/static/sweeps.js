@@ -3,9 +3,9 @@
 import { catalogue, className } from "./catalogue.js";
 import { ClassPicker } from "./class_picker.js";
 import { announce, element } from "./element.js";
-import { run } from "./job.js";
+import { Errand } from "./errand.js";
+import { jobWords } from "./job_words.js";
 import { ModelPicker } from "./model_picker.js";
-import { clearProblem, showProblem } from "./notice.js";
 import { picturesOf, sourceOf, titleOf } from "./picture.js";
 import { drawnSeed } from "./seed.js";
 import { wish } from "./wishes.js";
@@ -19,38 +19,23 @@ export function startSweeps() {
   const form = part("sweeps-form");
   // Without a class guidance has nothing to insist on, and every picture of a sweep would be the same.
   const classes = new ClassPicker(part("sweeps-class"), { extra: [], first: "0" });
-  let running = null;
   const model = new ModelPicker(part("sweeps-model"), (facts) => {
     classes.setFacts(facts);
     offer(facts);
   });
-  part("sweeps-seed").value = drawnSeed();
-  part("sweeps-dice").addEventListener("click", () => {
-    part("sweeps-seed").value = drawnSeed();
-  });
-  part("sweeps-cancel").addEventListener("click", () => running?.abort());
-
+  const draw = () => (part("sweeps-seed").value = drawnSeed());
+  const errand = new Errand("sweeps", form.querySelector(".main"), form);
+  draw();
+  part("sweeps-dice").addEventListener("click", draw);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    running?.abort();
-    const own = (running = new AbortController());
     // Without a seed each picture would draw a noise of its own.
-    const seed = part("sweeps-seed").value.trim() || drawnSeed();
+    const seed = part("sweeps-seed").value.trim() || draw();
     part("sweeps-seed").value = seed;
     const query = { model: model.value, class: classes.value, seed };
     const sweep = event.submitter?.value === "class" ? classSweep(query) : guidanceSweep(query);
-    clearProblem(part("sweeps-problem"), form);
-    part("sweeps-cancel").hidden = false;
-    try {
-      await fill(sweep, own);
-      announce("The sweep is ready");
-    } catch (error) {
-      // The rest of the strip would meet the same.
-      if (error.name !== "AbortError") showProblem(part("sweeps-problem"), error, form);
-      own.abort();
-    } finally {
-      if (running === own) part("sweeps-cancel").hidden = true;
-    }
+    const done = await errand.run("", (ask, say) => fill(sweep, ask, say));
+    if (done) announce("The sweep is ready");
   });
 }
 
@@ -71,47 +56,50 @@ function guidanceSweep(query) {
 
 function classSweep(query) {
   const facts = catalogue.facts(query.model);
+  const guidance = facts?.defaults.guidance;
   const count = Math.min(facts?.num_classes ?? 0, MOST_CLASSES);
   const rest = (facts?.num_classes ?? 0) > count ? ` The first ${count} of ${facts.num_classes} classes.` : "";
   return {
-    title: `${query.model}: every class, noise ${query.seed}`,
+    title: `${query.model}: every class, noise ${query.seed}, guidance ${guidance}`,
     words: `What the pictures share is in the noise, what they do not is in the class.${rest}`,
     cells: Array.from({ length: count }, (_, index) => ({
       words: className(facts, index),
-      query: { ...query, class: index },
+      query: { ...query, class: index, guidance },
     })),
   };
 }
 
 // Draw a strip and fill its cells, a few at a time; an error of one ends the rest.
-async function fill({ title, words, cells }, own) {
+async function fill({ title, words, cells }, ask, say) {
   const places = cells.map((cell) => element("li", {}, element("div", { class: "blank" }), element("span", {}, cell.words)));
   const caption = element("figcaption", {}, element("b", {}, title));
-  const strip = element("figure", { class: "sweep" }, caption, element("ol", {}, ...places), element("p", { class: "hint" }, words));
+  const hint = element("p", { class: "hint" }, words);
+  const strip = element("figure", { class: "sweep" }, caption, element("ol", {}, ...places), hint);
   part("sweeps-strips").prepend(strip);
+  const made = () => strip.querySelectorAll("img").length;
+  const count = () => say(`${made()} of ${cells.length} pictures are there`);
+  const tell = (event, data) => (event === "refused" ? say(jobWords(event, data)) : count());
   const waiting = [...cells.entries()];
   const work = async () => {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
-      const [index, cell] = next;
-      places[index].firstChild.replaceWith(await made(cell, own.signal));
+      const [index, { words: name, query }] = next;
+      const [picture] = picturesOf(await ask({ path: "/generate", query, tell }));
+      places[index].firstChild.replaceWith(shown(picture, name));
     }
   };
   try {
     await Promise.all(Array.from({ length: AT_ONCE }, work));
+    return true;
   } catch (error) {
-    if (!strip.querySelector("img")) strip.remove();
+    for (const place of places) if (!place.querySelector("img")) place.remove();
+    hint.prepend(`Broken off after ${made()} of ${cells.length} pictures. `);
+    if (!made()) strip.remove();
     throw error;
   }
 }
 
-// The picture of a cell, which can be pressed to be looked at closely.
-async function made({ words, query }, signal) {
-  const tell = (event, data) => {
-    if (event === "refused") showProblem(part("sweeps-problem"), data.problem);
-    if (event === "accepted") clearProblem(part("sweeps-problem"));
-  };
-  const answer = await run({ path: "/generate", query, signal, tell });
-  const [picture] = picturesOf(await answer.json());
+// A picture of a sweep, which can be pressed to be looked at closely.
+function shown(picture, words) {
   const image = element("img", { src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}`, draggable: "false" });
   const label = `${words}: a picture of ${titleOf(picture)}`;
   return element("button", { type: "button", "aria-label": label, click: () => wish("look", picture) }, image);

@@ -4,25 +4,39 @@ import { Problem } from "./api.js";
 import { catalogue, className } from "./catalogue.js";
 import { element } from "./element.js";
 import { pairs } from "./figures.js";
+import { originOf } from "./origin.js";
 
 const PNG = "image/png";
-// What is answered of a picture, not of the asking: it names no settings, or those of no model that is here.
-const ANSWERS = [404, 422];
+const SILENT = "This picture does not say how it was made";
+// What is answered of a picture, not of the asking, by how the service begins to say it.
+const ABSENT = 404;
+const UNFIT = 422;
+const HEADLINES = [
+  [/^(is|has colours|may have)/, "This file cannot be checked"],
+  [/^claims/, "It says how it was made, but nothing is made like that"],
+  [/^was made from/, "It does not hold what it was made from"],
+];
 
 // What is true of a picture's own settings, as elements.
 export async function verification(ask, [{ file }]) {
-  if (file.type !== PNG) return silent("only the PNG that this service gave holds its settings.");
+  const { isPng, isOurs } = await originOf(file);
+  if (!isPng) return open(SILENT, "only the PNG that this service gave holds its settings");
+  if (!isOurs) return open(SILENT, "no settings of this service are in it");
   try {
     return judged(await ask({ path: "/verify", body: file, headers: { "Content-Type": PNG } }));
   } catch (error) {
-    if (!(error instanceof Problem) || !ANSWERS.includes(error.status)) throw error;
-    // What follows the colon is for who reads files.
-    return silent(error.fields.length ? `it ${error.fields[0].message.split(": ")[0]}.` : `${error.message}.`);
+    if (!(error instanceof Problem)) throw error;
+    if (error.status === ABSENT) return open("It says how it was made, but its model is not here", error.message);
+    if (error.status !== UNFIT || !error.fields.length) throw error;
+    const [{ message }] = error.fields;
+    const headline = HEADLINES.find(([begins]) => begins.test(message))?.[1] ?? "What it says of itself cannot be read";
+    return open(headline, `it ${message}`);
   }
 }
 
-function silent(why) {
-  return [element("p", { class: "verdict open" }, element("b", {}, "This picture does not say how it was made"), `: ${why}`)];
+// Neither yes nor no.
+function open(headline, why) {
+  return [element("p", { class: "verdict open" }, element("b", {}, headline), `: ${why}.`)];
 }
 
 function judged({ verified, reason, model, claim, max_difference: most }) {

@@ -12,15 +12,19 @@ export async function wayBetween(ask, images, { model, from }) {
   const sources = answer.images.map((image) => `data:image/png;base64,${image.png_base64}`);
   const large = element("img", { class: "large", alt: "" });
   const slide = element("input", { type: "range", min: 0, max: STEPS - 1, step: 1, "aria-label": "From the first image to the second" });
+  const go = (index) => {
+    slide.value = index;
+    look();
+  };
+  const strip = sources.map((source, index) => element("img", { src: source, alt: "", click: () => go(index) }));
   const look = () => {
     const at = Number(slide.value);
     large.src = sources[at];
     large.alt = `${Math.round(answer.images[at].at * 100)} % of the way`;
     slide.setAttribute("aria-valuetext", large.alt);
+    strip.forEach((image, index) => image.classList.toggle("current", index === at));
   };
   slide.addEventListener("input", look);
-  slide.value = Math.floor(STEPS / 2);
-  look();
-  const strip = sources.map((source) => element("img", { src: source, alt: "" }));
+  go(Math.floor(STEPS / 2));
   return [large, slide, element("div", { class: "thumbs", "aria-hidden": "true" }, ...strip)];
 }

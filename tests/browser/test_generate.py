@@ -7,6 +7,7 @@ import httpx
 from tests.browser.conftest import Visit, Visitor
 from tests.browser.facts import told_of
 from tests.e2e.conftest import Launcher, Site
+from tests.e2e.machine import until
 
 GALLERY = "#gallery-grid img"
 LARGEST_PAGE_BYTES = 150_000
@@ -131,6 +132,109 @@ def test_what_runs_can_be_cancelled(visit: Visit, launcher: Launcher, slow: str)
         assert visitor.page.locator(GALLERY).count() == 0
 
 
+def test_a_job_that_is_given_up_before_it_is_accepted_is_cancelled_then(visitor: Visitor) -> None:
+    visitor.hold("**/generate?*")
+    with visitor.page.expect_request("**/generate?*"):
+        visitor.generate()
+    visitor.press("Cancel")
+    visitor.page.get_by_text("Cancelled. Every picture begins as noise").wait_for()
+    visitor.refusals_are_meant = True
+    with visitor.page.expect_request(lambda request: request.method == "DELETE"):
+        visitor.let_go()
+
+
+def test_a_page_that_is_left_cancels_what_it_asked_for(visit: Visit, launcher: Launcher, slow: str) -> None:
+    with launcher.serving("--models", slow) as site:
+        visitor = visit(site.http.base_url)
+        visitor.await_state("ready")
+        visitor.page.get_by_label("Pictures", exact=True).fill("16")
+        with visitor.page.expect_request("**/jobs/*/events") as asked:
+            visitor.generate()
+        job = asked.value.url.removesuffix("/events")
+        visitor.page.locator("#stage [data-words]", has_text=re.compile(r"Block \d of 8")).wait_for()
+        visitor.page.reload()
+        until(lambda: httpx.get(job).json()["state"] == "cancelled")
+
+
+def test_a_job_that_begins_anew_shows_its_new_blocks_alone(visitor: Visitor) -> None:
+    frames, words = visitor.page.evaluate(RESTART)
+    assert frames == ["block 1"]
+    assert words.startswith("Started again. Block 1 of 4")
+
+
+def test_a_new_picture_leaves_nothing_of_the_one_before_on_the_stage(visitor: Visitor) -> None:
+    visitor.generate()
+    visitor.await_picture()
+    visitor.hold("**/generate?*")
+    with visitor.page.expect_request("**/generate?*"):
+        visitor.generate()
+    assert visitor.page.locator("#stage img").count() == 0
+
+
+def test_without_a_class_guidance_is_offered_only_where_it_does_something(visitor: Visitor) -> None:
+    visitor.choose_class("No class")
+    dial = visitor.page.get_by_label("Guidance", exact=True)
+    assert dial.is_disabled()
+    assert visitor.page.get_by_text("Without a class there is nothing to insist on").is_visible()
+    visitor.page.locator("summary").click()
+    visitor.page.get_by_label("Attention temperature").fill("0.5")
+    assert dial.is_enabled()
+
+
+def test_the_gallery_keeps_its_order(visitor: Visitor) -> None:
+    visitor.page.get_by_label("Seed", exact=True).fill("8")
+    visitor.page.get_by_label("Pictures", exact=True).fill("4")
+    visitor.generate()
+    names = visitor.page.locator("#gallery-grid button")
+    names.nth(3).wait_for()
+    before = [name.get_attribute("aria-label") for name in names.all()]
+    assert before == [f"0, seed {seed}" for seed in range(8, 12)]
+    visitor.page.reload()
+    names.nth(3).wait_for()
+    assert [name.get_attribute("aria-label") for name in names.all()] == before
+
+
+def test_arrows_go_from_picture_to_picture_in_the_dialog(visitor: Visitor) -> None:
+    visitor.page.get_by_label("Seed", exact=True).fill("8")
+    visitor.page.get_by_label("Pictures", exact=True).fill("3")
+    visitor.generate()
+    visitor.page.locator(GALLERY).nth(2).wait_for()
+    visitor.page.locator(GALLERY).first.click()
+    for seed in (9, 10):
+        visitor.page.keyboard.press("ArrowRight")
+        assert visitor.page.locator("#detail h2").inner_text() == f"0, seed {seed}"
+
+
+def test_a_picture_that_is_removed_leaves_the_focus_in_the_gallery(visitor: Visitor) -> None:
+    visitor.page.get_by_label("Pictures", exact=True).fill("2")
+    visitor.generate()
+    visitor.page.locator(GALLERY).nth(1).wait_for()
+    visitor.page.locator(GALLERY).first.click()
+    visitor.press("Remove")
+    visitor.page.wait_for_selector("#gallery-grid button:focus")
+
+
+def test_a_copy_button_has_its_name_again_however_often_it_was_pressed(visitor: Visitor) -> None:
+    visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor.generate()
+    visitor.await_picture()
+    button = visitor.page.get_by_role("button", name="Copy as curl").element_handle()
+    for _ in range(2):
+        button.click()
+        visitor.page.get_by_role("button", name="Copied").wait_for()
+    visitor.page.get_by_role("button", name="Copy as curl").wait_for()
+
+
+def test_on_a_phone_cancel_is_in_sight(visit: Visit, bundled: Site) -> None:
+    visitor = visit(bundled.http.base_url, viewport={"width": 360, "height": 800})
+    visitor.await_state("ready")
+    visitor.hold("**/generate?*")
+    visitor.generate()
+    cancel = visitor.page.get_by_role("button", name="Cancel")
+    cancel.wait_for()
+    assert cancel.evaluate("button => button.getBoundingClientRect().bottom < innerHeight")
+
+
 def test_the_page_is_small(visitor: Visitor) -> None:
     sizes = "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))"
     files = f"{sizes}.filter(each => each.name.includes('/static/') || each.entryType === 'navigation')"
@@ -144,3 +248,22 @@ def test_nothing_is_asked_of_another_host(visitor: Visitor, bundled: Site) -> No
     assert names
     origin = str(bundled.http.base_url)
     assert [name for name in names if not name.startswith((origin, "data:", "blob:"))] == []
+
+
+# The frames and the words of a stage whose job loses its worker after two blocks, and begins anew.
+RESTART = """async () => {
+    const { Stage } = await import("/static/stage.js");
+    const root = document.getElementById("stage"), stage = new Stage(root);
+    const block = (done) => {
+        stage.hear("preview", { done, png_base64: "" });
+        stage.hear("progress", { done, steps: 4, progress: done / 4 });
+    };
+    stage.begin();
+    stage.hear("status", { state: "running" });
+    block(1);
+    block(2);
+    stage.hear("status", { state: "running" });
+    block(1);
+    const frames = [...root.querySelectorAll("[data-film] li")].map((frame) => frame.textContent);
+    return [frames, root.querySelector("[data-words]").textContent];
+}"""

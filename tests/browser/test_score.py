@@ -2,11 +2,13 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image, ImageChops
+from PIL.PngImagePlugin import PngInfo
 
 from tests.browser.conftest import Visitor
 from tests.e2e.conftest import Site
@@ -73,6 +75,7 @@ def test_under_the_heat_black_is_grey_and_without_it_black(visitor: Visitor, bla
             counts = ImageChops.lighter(ImageChops.lighter(red, green), blue).histogram()
             return next(value for value, count in enumerate(counts) if count)
 
+    visitor.page.get_by_label("Opacity of the heat map").fill("1")
     assert darkest() > 50
     visitor.page.get_by_label("Opacity of the heat map").fill("0")
     assert darkest() == 0
@@ -86,24 +89,45 @@ def test_a_blank_image_is_called_unusual_and_shown_among_the_usual(visitor: Visi
     assert "Red is less likely than usual" in visitor.page.locator(".pane .hint").inner_text()
 
 
-@pytest.mark.parametrize("model", ["mnist-28", "mnist-28-density"])
-def test_every_score_lies_in_the_drawing_with_its_number_and_no_words_overlap(
-    model: str, visitor: Visitor, seven: Path, blank: Path
-) -> None:
-    white = seven.with_name("white.png")
-    Image.new("L", (28, 28), 255).save(white)
+def drawings(visitor: Visitor, model: str, files: list[Path]) -> Iterator["Locator"]:
+    """Where the scores of these images lie under a model, one after another."""
     visitor.go("Score")
     visitor.view.get_by_label("Model").select_option(model)
-    for file in (seven, blank, white):
+    for file in files:
         score(visitor, file)
-        drawing = visitor.page.get_by_role("img", name="The score")
+        yield visitor.page.get_by_role("img", name="The score")
+
+
+@pytest.fixture
+def far_apart(seven: Path, blank: Path) -> list[Path]:
+    """A usual image, and two that lie at the ends."""
+    white = seven.with_name("white.png")
+    Image.new("L", (28, 28), 255).save(white)
+    return [seven, blank, white]
+
+
+@pytest.mark.parametrize("model", ["mnist-28", "mnist-28-density"])
+def test_every_score_lies_in_the_drawing_with_its_number(model: str, visitor: Visitor, far_apart: list[Path]) -> None:
+    for drawing in drawings(visitor, model, far_apart):
         assert "this image " in (drawing.locator("text.here").text_content() or "")
         ((left, right, _, _),) = drawing.evaluate_all(BOXES)
+        assert all(left - 1 <= box[0] and box[1] <= right + 1 for box in drawing.locator("text").evaluate_all(BOXES))
+
+
+@pytest.mark.parametrize("model", ["mnist-28", "mnist-28-density"])
+def test_no_words_of_the_drawing_overlap(model: str, visitor: Visitor, far_apart: list[Path]) -> None:
+    for drawing in drawings(visitor, model, far_apart):
         labels = drawing.locator("text").evaluate_all(BOXES)
-        assert all(left - 1 <= box[0] and box[1] <= right + 1 for box in labels)
         (_, _, _, above), (_, _, below, _) = sorted(labels, key=lambda box: box[2])
         assert above <= below
-        # All but the strangest images have the most of the room.
+
+
+@pytest.mark.parametrize("model", ["mnist-28", "mnist-28-density"])
+def test_all_but_the_strangest_images_have_the_most_of_the_drawing(
+    model: str, visitor: Visitor, far_apart: list[Path]
+) -> None:
+    for drawing in drawings(visitor, model, far_apart):
+        ((left, right, _, _),) = drawing.evaluate_all(BOXES)
         (bars,) = drawing.locator(".bars").evaluate_all(BOXES)
         assert bars[1] - bars[0] > (right - left) / 2
 
@@ -122,8 +146,8 @@ def test_a_p_value_is_told_as_a_count_of_real_images(visitor: Visitor, seven: Pa
     assert strange > 1
     visitor.go("Score")
     score(visitor, seven)
-    words = f"Of the 4,000 real images it was calibrated with, {strange} are at least as strange."
-    assert verdict(visitor).inner_text().endswith(words)
+    words = f"Of the 4,000 real images it was calibrated with, {strange:,} are at least as strange."
+    assert words in verdict(visitor).inner_text()
 
 
 def test_what_was_found_of_one_image_is_gone_while_another_is_scored(
@@ -174,9 +198,7 @@ def test_a_score_that_waits_can_be_cancelled(visitor: Visitor, seven: Path) -> N
     score(visitor, seven)
 
 
-def test_several_images_are_a_table_that_can_be_sorted_and_taken_away(
-    visitor: Visitor, seven: Path, damaged: Path
-) -> None:
+def test_several_images_are_a_table_that_can_be_sorted(visitor: Visitor, seven: Path, damaged: Path) -> None:
     visitor.go("Score")
     visitor.page.set_input_files(FILES, [seven, damaged])
     visitor.page.get_by_role("button", name="Nats").click()
@@ -184,11 +206,75 @@ def test_several_images_are_a_table_that_can_be_sorted_and_taken_away(
     nats = [float(row.locator("td").nth(2).inner_text()) for row in rows.all()]
     assert nats == sorted(nats)
     assert visitor.page.locator("th[aria-sort=ascending]").inner_text() == "Nats"
+    visitor.picture("scores")
+
+
+def test_a_table_is_taken_away_as_a_csv(visitor: Visitor, seven: Path, damaged: Path) -> None:
+    visitor.go("Score")
+    visitor.page.set_input_files(FILES, [seven, damaged])
     with visitor.page.expect_download() as taken:
         visitor.press("Download CSV")
     lines = taken.value.path().read_text().splitlines()
-    assert [line.partition(",")[0] for line in lines] == ["image", "damaged.png", "seven.png"]
-    visitor.picture("scores")
+    assert [line.partition(",")[0] for line in lines] == ["image", "seven.png", "damaged.png"]
+
+
+def test_our_own_picture_is_told_from_real_images_with_its_reason(visitor: Visitor, seven: Path, blank: Path) -> None:
+    ours, words = seven.with_name("ours.png"), PngInfo()
+    words.add_text("tarflow", "{}")
+    with Image.open(blank) as image:
+        image.save(ours, pnginfo=words)
+    visitor.go("Score")
+    score(visitor, ours)
+    assert "It was made by a model: it is no real image" in verdict(visitor).inner_text()
+
+
+def test_the_likeliest_class_is_not_said_to_be_the_right_one(visitor: Visitor, blank: Path) -> None:
+    visitor.go("Score")
+    score(visitor, blank)
+    assert visitor.page.get_by_role("heading", name="Which class, if it is one of these at all").is_visible()
+    assert visitor.view.get_by_text("The verdict does not test the class.").is_visible()
+
+
+def test_a_row_that_is_chosen_is_gone_to(visitor: Visitor, seven: Path, damaged: Path) -> None:
+    visitor.go("Score")
+    visitor.page.set_input_files(FILES, [seven] * 30 + [damaged])
+    visitor.page.locator("tbody tr").nth(30).get_by_role("button").click()
+    heading = visitor.page.get_by_role("heading", name="damaged.png")
+    assert heading.evaluate("heading => heading === document.activeElement")
+    assert heading.evaluate("heading => heading.getBoundingClientRect().bottom < innerHeight")
+
+
+def test_one_bad_file_among_several_is_named(visitor: Visitor, seven: Path) -> None:
+    visitor.refusals_are_meant = True
+    broken = seven.with_name("broken.png")
+    broken.write_bytes(b"no image")
+    visitor.go("Score")
+    visitor.page.set_input_files(FILES, [seven, broken])
+    problem = visitor.page.locator("#score-problem")
+    problem.wait_for()
+    assert "broken.png: is no PNG" in problem.inner_text()
+
+
+def test_another_alpha_leaves_the_heat_as_it_was(visitor: Visitor, seven: Path) -> None:
+    visitor.go("Score")
+    score(visitor, seven)
+    opacity = visitor.page.get_by_label("Opacity of the heat map")
+    opacity.fill("0.2")
+    visitor.page.get_by_label("False alarms allowed").select_option("0.05")
+    visitor.page.locator(".findings figure .hint", has_text="1 in 20 of them").wait_for()
+    assert opacity.input_value() == "0.2"
+
+
+def test_a_score_that_was_cancelled_can_be_asked_for_again(visitor: Visitor, seven: Path) -> None:
+    visitor.refuse("**/score?*", 503, retry_after_s=600, title="No worker")
+    visitor.go("Score")
+    visitor.page.set_input_files(FILES, seven)
+    visitor.view.get_by_text("Trying again").wait_for()
+    visitor.press("Cancel")
+    assert visitor.page.locator("#score-words").inner_text() == "Cancelled."
+    visitor.page.unroute("**/score?*")
+    visitor.press("Score again")
+    visitor.page.locator(".layers img[alt='seven.png']").wait_for()
 
 
 def test_no_text_of_a_csv_is_a_formula(visitor: Visitor, seven: Path) -> None:

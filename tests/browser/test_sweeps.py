@@ -40,6 +40,35 @@ def test_without_a_seed_one_noise_is_drawn_for_all_and_shown(visitor: Visitor) -
     assert {image.get_attribute("alt") for image in pictures.all()} == {f"A picture of 0, seed {drawn}"}
 
 
+def test_a_sweep_that_waits_says_so(visitor: Visitor) -> None:
+    visitor.refuse("**/generate?*", 429, retry_after_s=600, title="Rate limited")
+    visitor.go("Sweeps")
+    visitor.press("Every class")
+    visitor.view.get_by_text("Rate limited. Trying again in 600 s.").wait_for()
+
+
+def test_a_sweep_that_is_cancelled_says_so_and_gives_the_focus_back(visitor: Visitor) -> None:
+    visitor.refuse("**/generate?*", 429, retry_after_s=600, title="Rate limited")
+    visitor.go("Sweeps")
+    visitor.press("Every class")
+    visitor.view.get_by_text("Trying again").wait_for()
+    visitor.press("Cancel")
+    assert visitor.page.locator("#sweeps-words").inner_text() == "Cancelled."
+    assert visitor.page.evaluate("document.activeElement.value") == "guidance"
+
+
+def test_a_sweep_that_is_cancelled_keeps_no_empty_places(visitor: Visitor) -> None:
+    visitor.page.route(
+        "**/generate?*", lambda route: route.continue_() if "guidance=0&" in route.request.url + "&" else None
+    )
+    visitor.go("Sweeps")
+    visitor.press("Guidance 0 to 4")
+    visitor.page.locator(".sweep img").wait_for()
+    visitor.press("Cancel")
+    visitor.view.get_by_text("Broken off after 1 of 9 pictures.").wait_for()
+    assert visitor.page.locator(".sweep li").count() == 1
+
+
 def test_there_is_no_sweep_without_a_class_for_guidance_would_change_nothing(visitor: Visitor) -> None:
     visitor.go("Sweeps")
     visitor.view.get_by_role("combobox", name="Class").click()

@@ -1,11 +1,13 @@
 """Owns the laws of the way there and back: what each panel finds, and that it stands beside nothing else."""
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.browser.conftest import Visitor, shown
 
@@ -72,11 +74,66 @@ def test_a_picture_is_verified(traveller: Visitor) -> None:
     traveller.picture("there-and-back")
 
 
+def claiming(seven: Path, name: str, **changes: object) -> Path:
+    """The seven with other words of how it was made; those that are None are left out."""
+    with Image.open(seven) as image:
+        told = json.loads(image.text["tarflow"]) | changes  # type: ignore[attr-defined]
+        words = PngInfo()
+        words.add_text("tarflow", json.dumps({key: value for key, value in told.items() if value is not None}))
+        image.save(seven.with_name(name), pnginfo=words)
+    return seven.with_name(name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "other-model"}, "It says how it was made, but its model is not here"),
+        ({"seed": None}, "It does not say enough to be made again"),
+        ({"guidance": 99}, "It says how it was made, but nothing is made like that"),
+    ],
+)
+def test_what_cannot_be_verified_is_told_by_its_reason(
+    changes: dict[str, object], words: str, traveller: Visitor, seven: Path
+) -> None:
+    traveller.refusals_are_meant = True
+    traveller.page.set_input_files(FIRST, claiming(seven, "claiming.png", **changes))
+    traveller.press("Verify")
+    outcome(traveller, "verify").wait_for()
+    assert outcome(traveller, "verify").inner_text().startswith(words)
+
+
+def test_half_a_file_is_not_said_to_be_silent(traveller: Visitor, seven: Path) -> None:
+    traveller.refusals_are_meant = True
+    half = seven.with_name("half.png")
+    half.write_bytes(seven.read_bytes()[: -len(seven.read_bytes()) // 4])
+    traveller.page.set_input_files(FIRST, half)
+    traveller.press("Verify")
+    outcome(traveller, "verify").wait_for()
+    assert outcome(traveller, "verify").inner_text() == "This file cannot be checked: it is a damaged PNG image."
+
+
+def test_a_picture_decoded_under_another_class_is_not_said_to_be_back(traveller: Visitor) -> None:
+    for dial, name in (("Encode under", "7"), ("Decode under", "3")):
+        traveller.view.get_by_role("combobox", name=dial).fill(name)
+        traveller.page.keyboard.press("Enter")
+    traveller.press("Encode and decode")
+    outcome(traveller, "trip").wait_for()
+    captions = traveller.page.locator("#trip-out figcaption").all_text_contents()
+    assert captions == ["Image", "Its noise", "Not back: the same noise under class 3"]
+    assert traveller.page.locator("#trip-out dt").first.inner_text() == "Round trip under class 7"
+
+
+def test_a_file_that_is_no_image_is_refused_by_its_name(traveller: Visitor, seven: Path) -> None:
+    notes = seven.with_name("notes.txt")
+    notes.write_text("seven")
+    traveller.page.set_input_files(FIRST, notes)
+    traveller.view.get_by_text("notes.txt is no image.").wait_for()
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_of_a_foreign_image_verify_answers_that_it_names_no_settings(
     suffix: str, traveller: Visitor, blank: Path
 ) -> None:
-    traveller.refusals_are_meant = True
     foreign = blank.with_suffix(suffix)
     Image.new("L", (28, 28)).save(foreign)
     traveller.page.set_input_files(FIRST, foreign)
@@ -216,3 +273,18 @@ def test_of_an_image_that_was_fitted_it_is_said(traveller: Visitor, seven: Path)
     traveller.press("Encode and decode")
     outcome(traveller, "trip").wait_for()
     assert traveller.view.get_by_text("resized from 100 × 80, converted from RGB").is_visible()
+
+
+def test_of_an_image_that_was_cropped_the_page_shows_what_the_model_saw(traveller: Visitor, seven: Path) -> None:
+    wide = seven.with_name("wide.png")
+    image = Image.new("L", (200, 50))
+    image.paste(255, (60, 0, 140, 50))
+    image.save(wide)
+    traveller.page.set_input_files(FIRST, wide)
+    traveller.press("Encode and decode")
+    outcome(traveller, "trip").wait_for()
+    assert set(traveller.page.get_by_role("img", name="The image as the model saw it").evaluate(PIXELS)) == {255}
+    assert traveller.view.get_by_text("cropped to the square in its middle").is_visible()
+
+
+PIXELS = "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"

@@ -78,7 +78,7 @@ def test_a_value_out_of_range_is_told_beside_its_field(visit: Visit, bundled: Si
 def test_a_problem_of_a_field_that_is_folded_away_unfolds_it(visit: Visit, bundled: Site) -> None:
     visitor = visit(bundled.http.base_url, refusals_are_meant=True)
     visitor.await_state("ready")
-    fold = visitor.page.get_by_text("Without a class", exact=True)
+    fold = visitor.page.locator("summary")
     field = visitor.page.get_by_label("Attention temperature")
     fold.click()
     field.fill("5")
@@ -124,9 +124,26 @@ def test_without_a_worker_the_page_says_so_and_goes_on_once_there_is_one(
     visitor.generate()
     visitor.page.locator("#stage [data-words]", has_text="No worker. Trying again in").wait_for()
     with launcher.running(*WORKER, tiny, redis_url=parts.redis.url, metrics_port="0"):
-        visitor.await_state("ready")
+        visitor.await_state("partly")
         visitor.await_picture()
         assert not visitor.page.locator("#banner").is_visible()
+
+
+def test_a_kind_of_work_that_nobody_does_is_named(visitor: Visitor, bundled: Site) -> None:
+    queues = bundled.http.get("/status").json()["queues"]
+    told = [each | {"workers": each["workers"] * (each["kind"] != "score")} for each in queues]
+    visitor.page.route("**/status", lambda route: route.fulfill(json={"queues": told}))
+    visitor.await_state("partly")
+    words = visitor.page.locator(".strip .devices").inner_text()
+    assert words.endswith("nobody to score with mnist-28, score with mnist-28-density")
+
+
+def test_numbers_that_are_old_are_said_to_be(visitor: Visitor) -> None:
+    visitor.hold("**/status")
+    visitor.await_state("late")
+    assert visitor.page.locator(".strip .state").inner_text() == "No answer; as last told"
+    visitor.let_go()
+    visitor.await_state("ready")
 
 
 def test_while_redis_is_away_the_page_says_so_and_goes_on_once_it_is_back(visit: Visit, parts: Parts) -> None:

@@ -297,6 +297,7 @@ def test_a_picture_that_claims_two_things_is_refused(api: httpx.Client) -> None:
         (GREY[:50], "is a damaged PNG image"),
         (saying("{"), "has a text chunk 'tarflow' that is no JSON"),
         (saying("[7]"), "has a text chunk 'tarflow' that is no object"),
+        (saying("{}"), "claims what no request could: model: is missing"),
         (saying('{"seed": 1, "seed": 2}'), "has a text chunk 'tarflow' that says 'seed' twice"),
         (claiming(guidance=99), "claims what no request could: guidance: Input should be less than or equal to 20"),
         (claiming(colour="red"), "claims what no request could: 'colour' is unknown"),
