@@ -18,6 +18,8 @@ UNRESIZABLE_MODES = {"P": "RGB", "1": "L"}
 # What Pillow's readers raise on a damaged file, by its own list; RuntimeError is AVIF's.
 DAMAGED = (OSError, ValueError, SyntaxError, IndexError, TypeError, KeyError, EOFError, RuntimeError, struct.error)
 
+EMPTY = "is empty"
+
 
 class UnfitImage(ValueError):
     """A file that cannot become pixels."""
@@ -85,6 +87,21 @@ def decode(
             return image
         except (*DAMAGED, Image.DecompressionBombError) as error:
             raise DamagedImage(image.format, error) from error
+
+
+def refusal(error: UnfitImage, max_pixels: int, formats: tuple[str, ...]) -> str:
+    """Why a file that `decode` refused cannot be taken, as its sender is told."""
+    if isinstance(error, TooManyPixels):
+        return f"may have at most {max_pixels} pixels, {error}"
+    if isinstance(error, DamagedImage):
+        return f"is a damaged {error.format_name} image"
+    return f"is no {in_words(formats)} image"
+
+
+def in_words(names: tuple[str, ...]) -> str:
+    """Names as a choice: `PNG, BMP or JPEG`."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def fit(image: Image.Image, shape: Shape) -> bytes:

@@ -167,7 +167,8 @@ def _moment(written: bytes | None) -> datetime | None:
 
 def _failure(meta: bytes | None) -> Failure:
     told = json.loads(meta) if meta else {}
-    return Failure(reason=told.get("failure_reason", FailureReason.INTERNAL), field=told.get("failure_field"))
+    reason, rows = told.get("failure_reason", FailureReason.INTERNAL), told.get("failure_rows", ())
+    return Failure(reason=reason, field=told.get("failure_field"), rows=rows)
 
 
 def _progress(state: JobState, noted: bytes | None) -> float:

@@ -92,10 +92,8 @@ async def _painted(
         told = {"guidance", "denoise", "attention_temperature", "latents_sha256"}
         return body | request.model_dump(include=told) | {"images": images}
     shares = [{"at": index / (request.n - 1)} for index in range(request.n)]
-    resized = {"resized_from": [end.resized_from for end in request.ends]}
-    return (
-        body | {"n": request.n} | resized | {"images": [at | image for at, image in zip(shares, images, strict=True)]}
-    )
+    fitted = {name: [getattr(end, name) for end in request.ends] for name in ("resized_from", "converted_from")}
+    return body | {"n": request.n} | fitted | {"images": [at | image for at, image in zip(shares, images, strict=True)]}
 
 
 def _verified(job_id: str, request: VerifyRequest, found: VerifyResult) -> dict[str, Any]:

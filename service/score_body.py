@@ -10,8 +10,9 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
+from pictures.fitting import in_words
 from service.errors import BodyTooLarge, InvalidInput, UnsupportedType
-from service.uploads import MEDIA_TYPES, Upload, in_words
+from service.uploads import MEDIA_TYPES, Upload
 from worker.contract import MAX_FILES
 
 FORM = "multipart/form-data"

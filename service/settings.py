@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.admission import DEFAULT_MAX_QUEUED_PASSES
 from service.api_keys import ApiKeys
 from telemetry.log_lines import LogFormat
-from worker.contract import MAX_CLASS_PASSES, MAX_FILES, model_name
+from worker.contract import MAX_CLASS_PASSES, MAX_FILES, MAX_IMAGE_PIXELS, model_name
 
 
 def _checked(api_keys: str) -> str:
@@ -53,7 +53,7 @@ class ServiceSettings(BaseSettings):
         2**29
     )
     max_upload_bytes: Annotated[int, Field(ge=1, description="bytes of a request's body")] = 32 * 2**20
-    max_image_pixels: Annotated[int, Field(ge=1, description="pixels of one uploaded image")] = 40_000_000
+    max_image_pixels: Annotated[int, Field(ge=1, description="pixels of one uploaded image")] = MAX_IMAGE_PIXELS
     upload_s: Annotated[
         float, Field(gt=0, allow_inf_nan=False, description="seconds a request's body may take to arrive")
     ] = 30.0

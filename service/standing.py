@@ -52,8 +52,8 @@ class Standing:
         devices: How many of them compute on what.
         queued: Jobs that wait.
         running: Jobs being worked on.
-        seconds_per_image: Of late, on average; None where nothing was done of late. Of scores those of a forward
-            pass, one image under one class or none.
+        seconds_per_image: Of late, on average; None where nothing was done of late, and of scores.
+        seconds_per_pass: The same of scores: of a forward pass, one image under one class or none.
         images_per_minute: Done in the last minute.
     """
 
@@ -64,6 +64,7 @@ class Standing:
     queued: int
     running: int
     seconds_per_image: float | None
+    seconds_per_pass: float | None
     images_per_minute: float
 
 
@@ -83,6 +84,7 @@ async def standings(connection: aioredis.Redis, models: Sequence[str]) -> list[S
 
 def _standing(model: str, kind: Kind, answer: Any) -> Standing:
     devices, queued, running, pace, minute = answer
+    each_s = None if pace is None else float(pace)
     return Standing(
         model=model,
         kind=kind,
@@ -90,6 +92,7 @@ def _standing(model: str, kind: Kind, answer: Any) -> Standing:
         devices=dict(Counter(device.decode() or UNKNOWN_DEVICE for device in devices)),
         queued=queued,
         running=running,
-        seconds_per_image=None if pace is None else float(pace),
+        seconds_per_image=each_s if kind is Kind.GENERATE else None,
+        seconds_per_pass=each_s if kind is Kind.SCORE else None,
         images_per_minute=round(float(minute), 1),
     )

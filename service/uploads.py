@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from pictures.fitting import DamagedImage, NoImage, Shape, TooManyPixels, decode, fit
+from pictures.fitting import EMPTY, Shape, UnfitImage, decode, fit, refusal
 from service.errors import InvalidInput
-from worker.contract import ScoreInput
+from worker.contract import IMAGE_FORMATS, ScoreInput
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 LOSSY_FORMATS = ("JPEG", "WEBP")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp")
 
@@ -34,7 +33,7 @@ class Fitted:
     facts: ScoreInput
 
 
-def decoded(upload: Upload, max_pixels: int, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+def decoded(upload: Upload, max_pixels: int, formats: tuple[str, ...] = IMAGE_FORMATS) -> Image.Image:
     """The image of an upload in one of these formats.
 
     Raises:
@@ -42,15 +41,11 @@ def decoded(upload: Upload, max_pixels: int, formats: tuple[str, ...] = FORMATS)
             (refused from its header, before decoding).
     """
     if not upload.content:
-        raise InvalidInput.of(upload.field, "body", "is empty; send the bytes of one image")
+        raise InvalidInput.of(upload.field, "body", f"{EMPTY}; send the bytes of one image")
     try:
         return decode(io.BytesIO(upload.content), max_pixels, formats)
-    except TooManyPixels as error:
-        raise InvalidInput.of(upload.field, "body", f"may have at most {max_pixels} pixels, {error}") from error
-    except DamagedImage as error:
-        raise InvalidInput.of(upload.field, "body", f"is a damaged {error.format_name} image") from error
-    except NoImage as error:
-        raise InvalidInput.of(upload.field, "body", f"is no {in_words(formats)} image") from error
+    except UnfitImage as error:
+        raise InvalidInput.of(upload.field, "body", refusal(error, max_pixels, formats)) from error
 
 
 def fit_upload(upload: Upload, shape: Shape, max_pixels: int) -> Fitted:
@@ -64,9 +59,3 @@ def fit_upload(upload: Upload, shape: Shape, max_pixels: int) -> Fitted:
         lossy_format=image.format if image.format in LOSSY_FORMATS else None,
     )
     return Fitted(pixels, facts)
-
-
-def in_words(names: tuple[str, ...]) -> str:
-    """Names as a choice: `PNG, BMP or JPEG`."""
-    *others, last = names
-    return f"{', '.join(others)} or {last}" if others else last

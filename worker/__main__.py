@@ -22,7 +22,9 @@ LONGEST_VALUE = 60
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 = done, 2 = a bad argument or input, 1 = it failed."""
-    parsed = _parser().parse_args(arguments)
+    parsed, unknown = _parser().parse_known_args(arguments)
+    if unknown:  # By the command's own parser, which knows its usage.
+        parsed.refuse(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return parsed.run(parsed)
     except ValidationError as error:
@@ -41,11 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tarflow")
     commands = parser.add_subparsers(dest="command_name", required=True)
     worker = commands.add_parser("worker", help="serve the jobs of one queue (settings: TARFLOW_* environment)")
-    worker.set_defaults(run=_worker)
+    worker.set_defaults(run=_worker, refuse=worker.error)
     worker.add_argument("--kind", choices=[str(kind) for kind in Kind], help="what to work on (TARFLOW_KIND)")
     worker.add_argument("--model", help="checkpoint name or path (the first of TARFLOW_MODELS)")
     generate = commands.add_parser("generate", help="make a picture without a server")
-    generate.set_defaults(run=_generate)
+    generate.set_defaults(run=_generate, refuse=generate.error)
     generate.add_argument("--model", default="mnist-28", help="checkpoint name or path (%(default)s)")
     generate.add_argument("--class", dest="class_name", help="index or name; left out = no class")
     generate.add_argument("--guidance", type=float, help="0..20; default: the checkpoint's")
@@ -58,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--out", type=Path, required=True, help="PNG file to write")
     generate.add_argument("--device", default="auto", help="auto, cpu, cuda")
     score = commands.add_parser("score", help="log-likelihoods of image files, as JSON, without a server")
-    score.set_defaults(run=_score)
+    score.set_defaults(run=_score, refuse=score.error)
     score.add_argument("files", type=Path, nargs="+", help="image files")
     score.add_argument("--model", default="mnist-28", help="checkpoint name or path (%(default)s)")
     score.add_argument("--class", help=_description("class_"))

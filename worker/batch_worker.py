@@ -190,7 +190,8 @@ class BatchWorker(SimpleWorker):
             raise
         except Exception as error:
             if len(jobs) == 1:
-                log.exception("job %s failed", jobs[0].id)
+                # Where it was when its time ran out says nothing.
+                log.error("job %s failed: %s", jobs[0].id, error, exc_info=not isinstance(error, JobTimeoutException))
                 yield [(jobs[0], error)]
                 return
             log.warning("a batch of %d failed, running its jobs alone: %s", len(jobs), error)

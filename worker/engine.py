@@ -150,6 +150,7 @@ class Engine:
         stabilised = self._stabilise(painter, rows, images, there)
         images, finite, owner = images.cpu(), _finite(images), rows.owner.cpu()
         tame = self._tame(painter, rows, ~finite & stabilised)
+        sound = self._tame(painter, rows.noiseless(), ~finite & ~tame & there)
         pixels = to_pixels(images, self.flow.config)
 
         def picture(index: int, painting: Painting | JobError) -> Pictures | JobError:
@@ -159,7 +160,7 @@ class Engine:
                 return painting
             own = owner == index
             if not bool(finite[own].all()):
-                return _broken(painting, finite[own], tame[own])
+                return _broken(painting, finite[own], tame[own], sound[own])
             return Pictures(pixels[own], tuple(torch.nonzero(stabilised[own]).flatten().tolist()), images[own])
 
         return [picture(*each) for each in enumerate(paintings)]
@@ -174,7 +175,7 @@ class Engine:
         return broken
 
     def _tame(self, painter: Painter, rows: PaintedRows, wild: Tensor) -> Tensor:
-        """Which of the rows (N,) that are `wild` under both rules are finite without guidance: it is at fault there."""
+        """Which of the rows (N,) that are `wild` are finite without guidance."""
         index = torch.nonzero(wild).flatten()
         tame = torch.zeros_like(wild)
         if len(index):
@@ -251,10 +252,18 @@ def _finite(images: Tensor) -> Tensor:
     return images.flatten(1).isfinite().all(dim=1).cpu()
 
 
-def _broken(painting: Painting, finite: Tensor, tame: Tensor) -> JobError:
-    """What is wrong with a painting some of whose rows are not finite, by those that would be without guidance."""
+def _broken(painting: Painting, finite: Tensor, tame: Tensor, sound: Tensor) -> JobError:
+    """What is wrong with a painting some of whose rows are not finite.
+
+    Args:
+        painting: It.
+        finite: Which rows (n,) are.
+        tame: Which of the others would be without guidance.
+        sound: Which of those that would not would be without noise.
+    """
     rows = torch.nonzero(~finite).flatten()
     words = f"{len(rows)} of {len(finite)} pictures are not finite at guidance {painting.guidance:g}"
     if bool(tame[rows].all()):
-        return Overflow("guidance", f"{words}, and at 0 all are")
-    return NonFiniteSample(words, tuple(rows.tolist()))
+        return Overflow("guidance", f"{words}, and at 0 all are", tuple(rows.tolist()))
+    hopeless = rows[~tame[rows]]
+    return NonFiniteSample(words, tuple(hopeless.tolist()), is_noise_s=bool(sound[hopeless].all()))

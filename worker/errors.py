@@ -4,15 +4,16 @@ from worker.contract import Failure, FailureReason
 
 
 class JobError(Exception):
-    """A job that cannot be done; `reason` and `field` are all that leaves the house."""
+    """A job that cannot be done; `reason`, `field` and the `rows` it is about are all that leaves the house."""
 
     reason = FailureReason.INTERNAL
     field: str | None = None
+    rows: tuple[int, ...] = ()
 
     @property
     def failure(self) -> Failure:
         """What a client is told."""
-        return Failure(reason=self.reason, field=self.field)
+        return Failure(reason=self.reason, field=self.field, rows=self.rows)
 
 
 class Overflow(JobError):
@@ -20,19 +21,23 @@ class Overflow(JobError):
 
     reason = FailureReason.OVERFLOW
 
-    def __init__(self, field: str, words: str = "float32 overflows") -> None:
+    def __init__(self, field: str, words: str = "float32 overflows", rows: tuple[int, ...] = ()) -> None:
         super().__init__(f"{field}: {words}")
-        self.field = field
+        self.field, self.rows = field, rows
 
 
 class NonFiniteSample(JobError):
-    """A picture holds NaN or infinity without guidance, too; `rows` are those of its request that do."""
+    """A picture holds NaN or infinity without guidance, too; `rows` are those of its request that do.
+
+    It `is_noise_s` fault where the flow makes a finite picture of no noise at all, and else that of the weights or the
+    device.
+    """
 
     reason = FailureReason.NON_FINITE
 
-    def __init__(self, words: str, rows: tuple[int, ...] = ()) -> None:
+    def __init__(self, words: str, rows: tuple[int, ...] = (), is_noise_s: bool = False) -> None:
         super().__init__(words)
-        self.rows = rows
+        self.rows, self.is_noise_s = rows, is_noise_s
 
 
 class ModelChanged(JobError):

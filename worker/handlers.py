@@ -70,10 +70,11 @@ class Handlers:
 
     def _generate(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
         def make(wanted: list[PictureJob], able: list[ServedJob]) -> list[Outcome]:
-            observer, images = Observer(self.connection, able, self._draw), sum(each.images for each in wanted)
-            began_s = self._begin(images)
+            observer = Observer(self.connection, able, self._draw)
+            began_s = self._begin(sum(each.images for each in wanted))
             painted = paint_all(self.engine, wanted, observer)
-            self._note(Done(images, images, time.perf_counter() - began_s))
+            batch_s, cost = time.perf_counter() - began_s, sum(each.cost for each in painted) - observer.undone
+            self._note(Done(sum(each.images for each in painted), cost, batch_s))
             files: dict[str, Mapping[str, bytes]] = {}
             outcomes = [self._finish(*each, files) for each in zip(able, painted, strict=True)]
             # Written before the jobs are committed as finished: a finished job always has its pictures.
@@ -180,6 +181,8 @@ class Handlers:
         """Tell how long a batch took, count its images, and fold its pace into what estimates are made from."""
         self.metrics.batch_duration.labels(self.engine.name, self.kind).observe(done.batch_s)
         self._count("images", done.images)
+        if not done.cost:
+            return
         try:
             note_pace(self.connection, self.kind, self.engine.name, done, self.result_ttl_s)
         except RedisError as error:  # An estimate is not worth a batch.

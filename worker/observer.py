@@ -75,13 +75,21 @@ def _told(share: Share | None) -> tuple[str, str]:
     return f"{share.done}/{share.steps}", json.dumps(told)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Observer:
-    """Looks after the jobs of one batch, in its order; `draw` makes a PNG of a job's images (n, C, H, W)."""
+    """Looks after the jobs of one batch, in its order.
+
+    Attributes:
+        connection: Redis.
+        jobs: The jobs.
+        draw: Makes a PNG of a job's images (n, C, H, W).
+        undone: Images, and parts of them, that are not painted, for they are of jobs that were cancelled.
+    """
 
     connection: Redis
     jobs: Sequence[ServedJob]
     draw: Callable[[Passage, int], bytes]
+    undone: float = 0.0
 
     def __call__(self, passage: Passage) -> frozenset[int]:
         """Note that a flow block is done; which of the jobs are to be cancelled."""
@@ -100,4 +108,7 @@ class Observer:
                 content = base64.b64encode(self.draw(passage, index)).decode()
                 tell(pipeline, self.jobs[index].id, JobEvent.PREVIEW, {"done": passage.done, "png_base64": content})
             pipeline.execute()
-        return frozenset(index for index, wish in enumerate(wishes) if wish == CANCEL)
+        cancelled = frozenset(index for index, wish in enumerate(wishes) if wish == CANCEL)
+        leaving = sum(int(owner) in cancelled for owner in passage.owner)
+        self.undone += leaving * (1 - passage.done / passage.blocks)
+        return cancelled

@@ -4,6 +4,7 @@ Owns the reading and writing of files. Knows nothing of queues.
 """
 
 import hashlib
+import io
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +12,19 @@ from pathlib import Path
 
 import torch
 
-from pictures.fitting import Shape, UnfitImage, decode, fit
-from worker.contract import MAX_FILES, MAX_SEED, GenerateRequest, ModelFacts, ScoreInput, ScoreResult, ScoreWish, Unfit
+from pictures.fitting import EMPTY, Shape, UnfitImage, decode, fit, refusal
+from worker.contract import (
+    IMAGE_FORMATS,
+    MAX_FILES,
+    MAX_IMAGE_PIXELS,
+    MAX_SEED,
+    GenerateRequest,
+    ModelFacts,
+    ScoreInput,
+    ScoreResult,
+    ScoreWish,
+    Unfit,
+)
 from worker.engine import Engine
 from worker.errors import JobError
 from worker.heat_maps import draw_heat_map
@@ -118,7 +130,11 @@ def score_files(
 
 
 def _pixels(file: Path, shape: Shape) -> bytes:
+    """Raises ValueError, in the words of the HTTP API."""
+    content = file.read_bytes()
+    if not content:
+        raise ValueError(f"{file}: {EMPTY}")
     try:
-        return fit(decode(file), shape)
+        return fit(decode(io.BytesIO(content), MAX_IMAGE_PIXELS, IMAGE_FORMATS), shape)
     except UnfitImage as error:
-        raise ValueError(f"{file}: {error}") from error
+        raise ValueError(f"{file}: {refusal(error, MAX_IMAGE_PIXELS, IMAGE_FORMATS)}") from error

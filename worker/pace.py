@@ -27,10 +27,16 @@ redis.call('EXPIRE', minute, ARGV[6])
 
 @dataclass(frozen=True)
 class Done:
-    """A batch that is done: its images, what they cost (their forward passes, if they were scored), seconds it took."""
+    """A batch that is done.
+
+    Attributes:
+        images: That it made, whole.
+        cost: What was made of it, in images, or in forward passes where it scored; above 0, and parts count.
+        batch_s: Seconds it took.
+    """
 
     images: int
-    cost: int
+    cost: float
     batch_s: float
 
 
@@ -44,6 +50,6 @@ def note_pace(connection: Redis, kind: Kind, model: str, done: Done, ttl_s: int)
         done: The batch.
         ttl_s: Seconds the average is kept.
     """
-    each_s = done.batch_s / max(1, done.cost)
+    each_s = done.batch_s / done.cost
     args = (each_s, PACE_WEIGHT, ttl_s, done.images, done_key(kind, model), COUNTED_S)
     connection.register_script(NOTE)(keys=[pace_key(kind, model)], args=args)

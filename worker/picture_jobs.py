@@ -28,7 +28,7 @@ from worker.errors import JobError, NonFiniteSample, Overflow
 from worker.images import encode_pictures, encode_sheet, laid_out
 from worker.painter import BetweenBlocks
 from worker.painting import Painting
-from worker.way_back import arc, noise_of, round_trip
+from worker.way_back import MOST_END_ERROR, arc, noise_of, round_trip
 
 Answer = tuple[Frozen, Mapping[str, bytes]]
 
@@ -98,7 +98,17 @@ class PaintedJob:
             return 0
         if isinstance(self.made, Pictures):
             return len(self.made.stabilised)
-        return self.job.images if isinstance(self.made, NonFiniteSample | Overflow) else 0
+        return len(self.made.rows)
+
+    @property
+    def images(self) -> int:
+        """Pictures that were made."""
+        return self.job.images if isinstance(self.made, Pictures) else 0
+
+    @property
+    def cost(self) -> int:
+        """Pictures that were painted, whatever came of them."""
+        return self.job.images if isinstance(self.painting, Painting) else 0
 
     def answer(self, engine: Engine) -> Answer | JobError:
         """The result, and the files that lie beside it; or why there is none."""
@@ -115,23 +125,35 @@ class PaintedJob:
             return self._round_trip(engine, made), _latents(self.painting)
         if isinstance(request, VerifyRequest):
             return self._verified(request, made, facts), {}
+        if isinstance(request, InterpolateRequest) and (lost := self._lost_ends(engine, made)):
+            return Overflow(_end(lost), "it does not come back")
         painted = GenerateResult(seeds=(), width=width, height=height, stabilised=made.stabilised)
         return painted, encode_sheet(made.pixels, _words(request, facts))
 
     def _unpainted(self, engine: Engine, painting: Painting, error: JobError) -> Answer | JobError:
         """What is answered where no picture came of it: the noise that a request brings is the request's own."""
         request = self.job.request
-        if isinstance(request, VerifyRequest) and isinstance(error, Overflow):
+        is_its_own = isinstance(error, Overflow) or (isinstance(error, NonFiniteSample) and error.is_noise_s)
+        if isinstance(request, VerifyRequest) and is_its_own:
             return VerifyResult(class_name=engine.facts().class_name(request.claim.class_index)), {}
         if not isinstance(error, NonFiniteSample):
             return error
+        if isinstance(request, GenerateRequest) and is_its_own:
+            return Overflow("seed", str(error), error.rows)
         if isinstance(request, EncodeRequest):
             return EncodeResult(), _latents(painting)
         if isinstance(request, DecodeRequest):
             return Overflow("latents", str(error))
         if isinstance(request, InterpolateRequest):
-            return Overflow(_end(tuple(row for row in error.rows if row in (0, request.n - 1))), str(error))
+            ends = tuple(row for row in error.rows if row in (0, request.n - 1))
+            return Overflow(_end(ends), str(error)) if ends else Overflow("n", str(error), error.rows)
         return error
+
+    def _lost_ends(self, engine: Engine, made: Pictures) -> tuple[int, ...]:
+        """Which of the two images between which pictures were made are not what their latents give."""
+        pixels = _pixels(self.job.content, (2, *made.pixels.shape[1:]))
+        errors = [round_trip(engine.flow, pixels[end], made.images[-end])[0] for end in (0, 1)]
+        return tuple(end for end, error in enumerate(errors) if error > MOST_END_ERROR)
 
     def _round_trip(self, engine: Engine, made: Pictures) -> EncodeResult:
         (pixels,) = _pixels(self.job.content, (1, *made.pixels.shape[1:]))

@@ -127,7 +127,7 @@ class ServedJob(Job):
     def fail(self, failure: Failure, details: str, pipeline: Pipeline, execution: Execution | None = None) -> None:
         """End with a failure that a client may be told of, and details that stay in the house."""
         self.ended_at = now()
-        self.meta |= {"failure_reason": failure.reason, "failure_field": failure.field}
+        self.meta |= {"failure_reason": failure.reason, "failure_field": failure.field, "failure_rows": failure.rows}
         self.set_status(JobStatus.FAILED, pipeline=pipeline)
         pipeline.hset(
             self.key, mapping={"meta": self.serializer.dumps(self.meta), "ended_at": utcformat(self.ended_at)}

@@ -134,6 +134,20 @@ def test_a_job_that_fails_for_its_guidance_names_it_and_is_no_fault_of_ours(
     assert SECRET not in answer.text
 
 
+def test_seeds_that_give_no_finite_picture_are_named_and_are_no_fault_of_ours(
+    api: httpx.Client, stand_in: StandIn
+) -> None:
+    failing = StandIn(stand_in.connection, failure=Overflow("seed", SECRET, rows=(1, 3)))
+    answer = failing.work_while(Kind.GENERATE, lambda: api.post("/generate?n=4&seed=2000"))
+    (words,) = fields_of(answer).values()
+    assert fields_of(answer).keys() == {"query seed"}
+    assert words.startswith(
+        "no finite picture comes of 2001, 2003 under digits, without a class; give another, or none"
+    )
+    later = api.get(f"/jobs/{answer.headers['X-Job-Id']}/result")
+    assert fields_of(later) == {"query seed": words}
+
+
 def test_who_waits_for_a_job_that_fails_is_told_so(api: httpx.Client, stand_in: StandIn) -> None:
     failing = StandIn(stand_in.connection, failure=NonFiniteSample(SECRET))
     answer = failing.work_while(Kind.GENERATE, lambda: api.post("/generate"))

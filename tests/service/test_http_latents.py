@@ -122,6 +122,15 @@ def test_an_image_is_fitted_to_the_model_and_that_is_said(ask: Ask, redis: Redis
     assert request.image.resized_from == (30, 20)
 
 
+def test_what_is_done_to_each_of_two_images_is_said(ask: Ask) -> None:
+    files = [
+        ("image", ("a.png", GREY, "image/png")),
+        ("image", ("b.png", encoded(noise((30, 20)), "PNG"), "image/png")),
+    ]
+    body = ask("/interpolate", files=files, headers={"Accept": "application/json"}).json()
+    assert (body["resized_from"], body["converted_from"]) == ([None, [30, 20]], [None, "RGB"])
+
+
 def test_latents_are_decoded_as_they_are_by_default(ask: Ask, redis: Redis) -> None:
     answer = ask("/decode?class=3", **BODIES["/decode"])
     assert (answer.headers["Content-Type"], answer.content) == ("image/png", picture(0))
@@ -183,15 +192,15 @@ def test_what_lies_between_two_images_is_a_strip_or_its_pictures(ask: Ask, redis
     assert [b64decode(each["png_base64"]) for each in body["images"]] == [picture(index) for index in range(5)]
 
 
-FAR = "overflows float32 under digits, class 3: {} too far from what the model knows"
+FAR = "under digits, class 3: {} too far from what the model knows"
 
 
 @pytest.mark.parametrize(
     ("path", "field", "words"),
     [
-        ("/encode", "image", f"the way to its latents and back {FAR.format('it is')}"),
-        ("/decode", "latents", f"the way to their picture {FAR.format('they are')}"),
-        ("/interpolate", "image[1]", f"the way to its latents and back {FAR.format('it is')}"),
+        ("/encode", "image", f"the way to its latents and back is beyond float32 {FAR.format('it is')}"),
+        ("/decode", "latents", f"the way to their picture overflows float32 {FAR.format('they are')}"),
+        ("/interpolate", "image[1]", f"the way to its latents and back is beyond float32 {FAR.format('it is')}"),
     ],
 )
 def test_what_overflows_is_refused_by_its_field_now_and_later(
@@ -203,6 +212,15 @@ def test_what_overflows_is_refused_by_its_field_now_and_later(
     later = api.get(f"{job}/result")
     assert fields_of(answer) == fields_of(later) == {f"body {field}": words}
     assert (api.get(job).json()["state"], api.get(job).json()["failure"]) == ("failed", f"{field}: {words}")
+
+
+def test_what_overflows_between_two_images_is_told_by_its_place_and_not_laid_on_them(
+    api: httpx.Client, stand_in: StandIn
+) -> None:
+    failing = StandIn(stand_in.connection, failure=Overflow("n", rows=(1, 2)))
+    answer = failing.work_while(Kind.GENERATE, lambda: api.post("/interpolate?n=5", **BODIES["/interpolate"]))
+    words = "both images come back, and float32 overflows between them under digits, without a class, at 0.25, 0.5"
+    assert fields_of(answer) == {"query n": f"{words}; try another number"}
 
 
 def test_an_image_that_does_not_come_back_has_latents_and_no_round_trip(api: httpx.Client, stand_in: StandIn) -> None:

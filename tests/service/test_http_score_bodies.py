@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from service.uploads import FORMATS, MEDIA_TYPES
+from service.uploads import MEDIA_TYPES
 from tests.service.conftest import MAX_IMAGE_PIXELS, MAX_UPLOAD_BYTES
 from tests.service.image_files import encoded, plain
 from tests.service.problem_answers import fields_of, problem_of
+from worker.contract import IMAGE_FORMATS
 
 Ask = Callable[..., httpx.Response]
 PNG_TYPE = {"Content-Type": "image/png"}
@@ -29,7 +30,7 @@ def pieces(size: int) -> Iterator[bytes]:
         yield bytes(min(4096, size - start))
 
 
-@pytest.mark.parametrize(("media_type", "file_format"), list(zip(MEDIA_TYPES, FORMATS, strict=True)))
+@pytest.mark.parametrize(("media_type", "file_format"), list(zip(MEDIA_TYPES, IMAGE_FORMATS, strict=True)))
 def test_an_image_of_every_type_that_is_read_is_scored(media_type: str, file_format: str, score: Ask) -> None:
     content = encoded(plain("L", (28, 28), 0), file_format)
     assert score(content=content, headers={"Content-Type": media_type}).status_code == 200

@@ -10,7 +10,7 @@ from tests.service.stand_in import FACTS, StandIn
 from worker.contract import Kind, device_key, done_key, pace_key
 from worker.pace import Done, note_pace
 
-IDLE = {"queued": 0, "running": 0, "seconds_per_image": None, "images_per_minute": 0.0}
+IDLE = {"queued": 0, "running": 0, "seconds_per_image": None, "seconds_per_pass": None, "images_per_minute": 0.0}
 MINUTE_S = 60
 
 
@@ -49,7 +49,7 @@ def test_jobs_that_wait_are_counted(api: httpx.Client) -> None:
 
 def test_the_pace_of_late_is_told(api: httpx.Client, redis: Redis) -> None:
     redis.set(pace_key(Kind.GENERATE, "digits"), 0.25)
-    assert queue(api)["seconds_per_image"] == 0.25
+    assert (queue(api)["seconds_per_image"], queue(api)["seconds_per_pass"]) == (0.25, None)
 
 
 def test_images_of_this_minute_are_counted_whole_and_of_the_one_before_in_part(api: httpx.Client, redis: Redis) -> None:
@@ -63,7 +63,7 @@ def test_images_of_this_minute_are_counted_whole_and_of_the_one_before_in_part(a
 def test_what_a_worker_notes_is_what_is_told(api: httpx.Client, stand_in: StandIn) -> None:
     note_pace(stand_in.connection, Kind.SCORE, "digits", Done(images=8, cost=16, batch_s=4.0), ttl_s=100)
     found = queue(api, Kind.SCORE)
-    assert found["seconds_per_image"] == 0.25
+    assert (found["seconds_per_image"], found["seconds_per_pass"]) == (None, 0.25)
     assert 0 < found["images_per_minute"] <= 8
 
 

@@ -175,12 +175,15 @@ def test_the_pace_is_that_of_a_pass(handlers: Handlers, work: QueueWork) -> None
 
 
 def test_a_score_that_outlasts_its_time_midway_fails_for_that_reason(
-    handlers: Handlers, work: QueueWork, monkeypatch: pytest.MonkeyPatch
+    handlers: Handlers, work: QueueWork, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("worker.examiner.pair_log_probs", lambda *_: threading.Event().wait())
     job = enqueue(handlers, 64, class_index="all", timeout_s=1)
     work(handlers, Kind.SCORE)
     assert reloaded(job).meta["failure_reason"] == FailureReason.TIMEOUT
+    (told,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert job.id in told.getMessage()
+    assert not told.exc_info  # a line, and no traceback
 
 
 def test_a_request_for_another_calibration_fails_alone(handlers: Handlers, work: QueueWork) -> None:

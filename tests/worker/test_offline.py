@@ -12,8 +12,11 @@ from fastapi import FastAPI, Query
 from PIL import Image
 
 from model.calibration_files import save_calibration
+from service.errors import InvalidInput
 from service.problems import install
 from service.queries import ScoreQuery
+from service.settings import ServiceSettings
+from service.uploads import Upload, decoded
 from tests.worker.calibrated import calibration, noise
 from tests.worker.conftest import CheckpointMaker, overflow, run_away
 from worker.__main__ import main
@@ -344,6 +347,34 @@ def test_a_file_that_is_no_picture_is_exit_status_2_and_is_named(
         file.write_bytes(damaged[kind])
     assert score(model, str(picture), str(file)) == 2
     assert str(file) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["gif", "large", "empty", "damaged"])
+def test_score_refuses_the_files_that_the_http_api_refuses_in_its_words(
+    model: str, tmp_path: Path, capsys: Captured, kind: str
+) -> None:
+    file = tmp_path / "file"
+    if kind in ("gif", "large"):
+        side, name = (8, "GIF") if kind == "gif" else (6400, "PNG")
+        Image.new("L", (side, side)).save(file, name)
+    else:
+        Image.effect_noise((64, 64), 50).save(file, "PNG")
+        file.write_bytes(file.read_bytes()[:1000] if kind == "damaged" else b"")
+    assert score(model, str(file)) == 2
+    with pytest.raises(InvalidInput) as refused:
+        decoded(Upload("body", file.read_bytes()), ServiceSettings().max_image_pixels)
+    (words,) = [each.message.removesuffix("; send the bytes of one image") for each in refused.value.errors]
+    assert capsys.readouterr().err == f"tarflow score: {file}: {words}\n"
+
+
+@pytest.mark.parametrize("command", [["score", "a.png"], ["generate", "--out", "a.png"], ["worker"]])
+def test_an_unknown_option_is_told_the_usage_of_its_command(command: list[str], capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--checkpoint", "x"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: tarflow {command[0]} ")
+    assert "unrecognized arguments: --checkpoint x" in said
 
 
 def test_a_command_must_be_named(capsys: Captured) -> None:

@@ -12,13 +12,24 @@ from model import TarFlow
 from model.guidance import Rule
 from tests.worker.conftest import Edit, EngineMaker, QueueWork, generate_request, made, overflow, reloaded, scale_class
 from tests.worker.test_picture_jobs import IMAGE, content, decode, encode, image, verify
-from worker.contract import EncodeResult, InterpolateRequest, Kind, PictureRequest, VerifyResult, input_key, queue_name
+from worker import picture_jobs
+from worker.contract import (
+    EncodeResult,
+    InterpolateRequest,
+    Kind,
+    PictureRequest,
+    VerifyResult,
+    input_key,
+    pace_key,
+    queue_name,
+)
 from worker.engine import Engine
 from worker.errors import JobError, NonFiniteSample, Overflow
 from worker.handlers import Handlers
 from worker.metrics import WorkerMetrics
 from worker.painter import PaintedRows, Painter
 from worker.picture_jobs import Answer, PaintedJob, PictureJob, paint_all
+from worker.way_back import arc, noise_of
 
 BLACK, GREY, WHITE = (torch.full((1, 8, 8), level, dtype=torch.uint8) for level in (0, 128, 255))
 
@@ -30,10 +41,19 @@ def shrink(flow: TarFlow) -> None:
 
 def shrink_extremes(flow: TarFlow) -> None:
     """Let the latents of black and white overflow under class 0, and not those of grey."""
-    scale_class(flow, log_scale=-45.5)
+    let_class_alone_say(flow, log_scale=-45.5)
+
+
+def overflow_seldom(flow: TarFlow) -> None:
+    """Let pictures of class 0 overflow in one block where a value of their noise is beyond 2.5: of seeds 4 and 5."""
+    let_class_alone_say(flow, log_scale=87.8)
+
+
+def let_class_alone_say(flow: TarFlow, log_scale: float) -> None:
+    """Give every patch of class 0 but the first this log-scale, and nothing else a say."""
+    scale_class(flow, log_scale)
     for block in flow.blocks:
         block.proj_out.weight[flow.config.patch_dims :] = 0.0
-        # Nothing but the class has a say.
         layers = [each for layer in block.attn_blocks for each in layer.parameters()]
         for each in (*layers, block.proj_in.bias, block.proj_out.bias):
             each.zero_()
@@ -100,6 +120,35 @@ def test_of_two_images_the_one_whose_latents_are_not_finite_is_named(
     assert field(answer(engine, interpolate(engine), b"".join(map(content, ends)))) == wild
 
 
+@pytest.mark.parametrize(("lost", "wild"), [((0,), "image[0]"), ((1,), "image[1]"), ((0, 1), "image")])
+def test_of_two_images_the_one_that_does_not_come_back_is_named(
+    lost: tuple[int, ...], wild: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = [image(1), image(2)]
+
+    def lose(flow: TarFlow, pixels: torch.Tensor, class_index: int) -> torch.Tensor:
+        """Latents that are another image's."""
+        (end,) = [index for index, each in enumerate(ends) if torch.equal(each, pixels)]
+        return noise_of(flow, GREY if end in lost else pixels, class_index)
+
+    monkeypatch.setattr(picture_jobs, "noise_of", lose)
+    assert field(answer(engine, interpolate(engine), b"".join(map(content, ends)))) == wild
+
+
+def test_images_that_come_back_are_not_at_fault_for_what_overflows_between_them(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stray(start: torch.Tensor, end: torch.Tensor, n: int) -> torch.Tensor:
+        """A path that leads beyond float32 at its middle."""
+        return arc(start, end, n).index_fill(0, torch.tensor(n // 2), torch.inf)
+
+    monkeypatch.setattr(picture_jobs, "arc", stray)
+    found = answer(engine, interpolate(engine, n=3), content(image(1)) + content(image(2)))
+    assert field(found) == "n"
+    assert isinstance(found, Overflow)
+    assert found.failure.rows == (1,)
+
+
 def test_images_between_which_no_picture_is_finite_are_at_fault(make_engine: EngineMaker) -> None:
     engine = make_engine(overflow)
     assert field(answer(engine, interpolate(engine), content(image(1)) + content(image(2)))) == "image"
@@ -133,6 +182,32 @@ def test_a_picture_that_is_finite_under_no_guidance_is_a_fault_of_ours(
     engine = make_engine(overflow)
     found = answer(engine, generate_request(engine, class_index=0, guidance=guidance), None)
     assert isinstance(found, NonFiniteSample)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 2.0])
+def test_seeds_whose_noise_alone_gives_no_finite_picture_are_at_fault(
+    guidance: float, make_engine: EngineMaker
+) -> None:
+    engine = make_engine(overflow_seldom, blocks=1)
+    request = generate_request(engine, class_index=0, guidance=guidance, n=4, seed=4, denoise=False)
+    found = answer(engine, request, None)
+    assert field(found) == "seed"
+    assert isinstance(found, Overflow)
+    assert found.failure.rows == (0, 1)
+    (each,) = painted(engine, (request, None))
+    assert each.non_finite == 2
+
+
+def test_a_claim_of_a_seed_that_gives_no_finite_picture_gives_none_to_compare(make_engine: EngineMaker) -> None:
+    engine = make_engine(overflow_seldom, blocks=1)
+    claim = generate_request(engine, class_index=0, guidance=0.0, seed=4, denoise=False)
+    assert answer(engine, *verify(engine, claim, image())) == (VerifyResult(class_name="cat"), {})
+
+
+def test_a_claim_that_the_weights_cannot_make_is_a_fault_of_ours(make_engine: EngineMaker) -> None:
+    engine = make_engine(overflow)
+    claim = generate_request(engine, class_index=0)
+    assert isinstance(answer(engine, *verify(engine, claim, image())), NonFiniteSample)
 
 
 def test_a_claim_of_guidance_that_overflows_gives_no_picture_to_compare(make_engine: EngineMaker) -> None:
@@ -169,7 +244,7 @@ def test_what_is_plain_is_not_tried_by_the_other_rule(
 
     monkeypatch.setattr(Painter, "paint", note)
     engine.generate([generate_request(engine, class_index=0, guidance=0.0)])
-    assert rules == ["linear"]
+    assert set(rules) == {"linear"}
 
 
 def enqueue(connection: Redis, request: PictureRequest, beside: bytes) -> Job:
@@ -187,7 +262,7 @@ def test_a_job_that_fails_for_what_it_asks_is_counted_as_no_failure_of_ours(
     job = enqueue(connection, encode(engine, 0), content(image()))
     work(Handlers(Kind.GENERATE, engine, connection, metrics, result_ttl_s=60))
     assert reloaded(job).get_status() is JobStatus.FAILED
-    assert reloaded(job).meta == {"failure_reason": "overflow", "failure_field": "image"}
+    assert reloaded(job).meta == {"failure_reason": "overflow", "failure_field": "image", "failure_rows": []}
 
     def count(name: str, **labels: str) -> float | None:
         return metrics.registry.get_sample_value(name, {"model": "tiny", "kind": "generate", **labels})
@@ -195,3 +270,5 @@ def test_a_job_that_fails_for_what_it_asks_is_counted_as_no_failure_of_ours(
     outcomes = {each: count("tarflow_jobs_total", outcome=each) for each in ("invalid", "failed", "succeeded")}
     assert outcomes == {"invalid": 1, "failed": 0, "succeeded": 0}
     assert count("tarflow_nonfinite_total") == 0
+    assert count("tarflow_images_total") == 0
+    assert not connection.exists(pace_key(Kind.GENERATE, "tiny"))

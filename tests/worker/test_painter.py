@@ -6,14 +6,16 @@ import pytest
 import torch
 from redis import Redis
 from rq import Queue
+from rq.job import Job
 
 from tests.worker.conftest import EngineMaker, QueueWork, generate_request, reloaded
-from worker.contract import CANCEL_FIELD, PROGRESS_FIELD, Kind, queue_name
+from worker.contract import CANCEL_FIELD, PROGRESS_FIELD, GenerateRequest, Kind, queue_name
 from worker.engine import Engine, Pictures
 from worker.errors import JobCancelled
 from worker.handlers import Handlers
 from worker.metrics import WorkerMetrics
 from worker.observer import Observer
+from worker.pace import Done
 from worker.painter import Passage
 from worker.served_job import ServedJob
 
@@ -81,8 +83,25 @@ def test_a_running_job_that_is_to_be_cancelled_ends_within_a_block_and_its_progr
 
     observe = Observer.__call__
     monkeypatch.setattr(Observer, "__call__", ask_after_two)
-    queue = Queue(queue_name(Kind.GENERATE, "tiny"), connection=connection, serializer="json", job_class=ServedJob)
-    job = queue.enqueue("generate", generate_request(engine).model_dump(mode="json"))
+    (job,) = enqueue(connection, generate_request(engine))
     work(Handlers(Kind.GENERATE, engine, connection, WorkerMetrics(), 60))
     assert noted == [b"1/4", b"1/4"]
     assert reloaded(job).is_canceled
+
+
+def test_pictures_of_a_job_that_leaves_are_not_made_and_cost_what_was_done_of_them(
+    engine: Engine, connection: Redis, work: QueueWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving, staying = enqueue(connection, generate_request(engine, n=8), generate_request(engine, n=3))
+    connection.hset(leaving.key, CANCEL_FIELD, 1)
+    told: list[Done] = []
+    monkeypatch.setattr("worker.handlers.note_pace", lambda *arguments: told.append(arguments[3]))
+    work(Handlers(Kind.GENERATE, engine, connection, WorkerMetrics(), 60), max_cost=16)
+    assert [reloaded(job).is_canceled for job in (leaving, staying)] == [True, False]
+    assert [(each.images, each.cost) for each in told] == [(3, 3 + 8 / BLOCKS)]
+
+
+def enqueue(connection: Redis, *requests: GenerateRequest) -> list[Job]:
+    """Queue requests as the service does."""
+    queue = Queue(queue_name(Kind.GENERATE, "tiny"), connection=connection, serializer="json", job_class=ServedJob)
+    return [queue.enqueue("generate", each.model_dump(mode="json")) for each in requests]

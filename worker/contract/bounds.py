@@ -7,6 +7,9 @@ MAX_IMAGES = 16
 # Pixels around each picture of a sheet of several.
 SHEET_MARGIN = 2
 MAX_FILES = 64
+# Images to score or to encode: Pillow's names of their formats, and pixels where a service is not told otherwise.
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+MAX_IMAGE_PIXELS = 40_000_000
 MAX_GUIDANCE = 20.0
 MAX_SEED = 2**53 - 1
 MIN_TEMPERATURE = 0.01  # tiny ones are 0, or overflow, in float32

@@ -56,7 +56,14 @@ class FailureReason(StrEnum):
 
 
 class Failure(Frozen):
-    """Why a job failed; `field` is what its request must change, None where the house is at fault."""
+    """Why a job failed.
+
+    Attributes:
+        reason: Of the house's own.
+        field: What its request must change; None where the house is at fault.
+        rows: Which of its pictures, from 0, are at fault, where that is known.
+    """
 
     reason: FailureReason
     field: str | None = None
+    rows: tuple[int, ...] = ()
