@@ -17,7 +17,7 @@ from redis.commands.core import AsyncScript
 from service.admission import Admission, Admitted, Candidate, Verdict, Weight
 from service.cancellation import Cancellation, Cancelled
 from service.errors import KeyReused, QueueFull, UnknownJob
-from service.job_record import JobView, cost_of, images_of, kind_of, new_job_fields, passes_of, returned
+from service.job_record import JobView, cost_of, kind_of, new_job_fields, passes_of, returned
 from service.redis_clients import redis_needed
 from worker.contract import (
     COST,
@@ -29,6 +29,7 @@ from worker.contract import (
     ScoreResult,
     VerifyResult,
     canonical_digest,
+    images_of,
     job_key,
     pace_key,
     pictures_key,

@@ -20,18 +20,16 @@ from rq.scripts import _build_hset_args
 from rq.utils import now
 
 from worker.contract import (
-    MAX_FILES,
+    CHUNK_PASSES,
     MAX_RETRIES,
     PROGRESS_FIELD,
     Failure,
     FailureReason,
-    GenerateRequest,
-    InterpolateRequest,
     JobState,
     Kind,
     Request,
     ScoreRequest,
-    VerifyRequest,
+    images_of,
     queue_name,
 )
 
@@ -137,23 +135,14 @@ def kind_of(request: Request) -> Kind:
     return Kind.SCORE if isinstance(request, ScoreRequest) else Kind.GENERATE
 
 
-def images_of(request: Request) -> int:
-    """How many images a request is about."""
-    if isinstance(request, ScoreRequest):
-        return len(request.images)
-    if isinstance(request, VerifyRequest):
-        return request.claim.n
-    return request.n if isinstance(request, GenerateRequest | InterpolateRequest) else 1
-
-
 def passes_of(request: Request) -> int:
     """Forward passes that a scoring takes; 0 for anything else, which is counted in images."""
     return request.passes if isinstance(request, ScoreRequest) else 0
 
 
 def posts_of(request: Request) -> int:
-    """POSTs that a request counts as: one, and of a scoring one for every so many passes as it takes without `all`."""
-    return max(1, math.ceil(passes_of(request) / MAX_FILES))
+    """POSTs that a request counts as in its client's rate: one; a scoring one for each chunk of passes begun."""
+    return max(1, math.ceil(passes_of(request) / CHUNK_PASSES))
 
 
 def cost_of(request: Request) -> int:

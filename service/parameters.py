@@ -25,5 +25,4 @@ async def none_at_all(request: Request) -> None:
         raise InvalidInput("; ".join(f"{each.field}: {each.message}" for each in errors), errors)
 
 
-# The dependencies of such routes.
 BARE = [Depends(none_at_all)]

@@ -42,11 +42,12 @@ class ServiceSettings(BaseSettings):
     wait_s: Annotated[float, Field(gt=0, le=60, description="seconds a POST waits for its result by default")] = 30.0
     job_timeout_s: Annotated[int, Field(ge=1, description="seconds a job may run")] = 180
     result_ttl_s: Annotated[int, Field(ge=1, description="seconds a job and its result are kept")] = 3600
-    max_queued: Annotated[int, Field(ge=64, description="images waiting in a queue; beyond it 429")] = 256
+    max_queued: Annotated[int, Field(ge=64, description="images waiting in a queue, 64 or more; beyond it 429")] = 256
     max_queued_passes: Annotated[
         int,
         Field(
-            ge=MAX_CLASS_PASSES + MAX_FILES, description="forward passes of scores waiting in a queue; beyond it 429"
+            ge=MAX_CLASS_PASSES + MAX_FILES,
+            description="forward passes of scores waiting in a queue, 4160 or more; beyond it 429",
         ),
     ] = DEFAULT_MAX_QUEUED_PASSES
     max_held_bytes: Annotated[int, Field(ge=1, description="bytes that results and their jobs take; beyond it 429")] = (

@@ -201,10 +201,6 @@ class Engine:
             self.check(request)
         return self._examiner().examine(work, between)
 
-    def passes(self, request: ScoreRequest) -> int:
-        """Forward passes of one image that a request takes."""
-        return self._examiner().passes(request)
-
     def score(
         self, request: ScoreRequest, pixels: Tensor, reached: Callable[[int, int], None] | None = None
     ) -> ScoreResult:

@@ -77,7 +77,7 @@ class Examiner:
             ModelChanged: A request is for a calibration that is not here.
         """
         judges = [self.judge(request) for request, _ in work]
-        passes = Passes([self.passes(request) for request, _ in work], between)
+        passes = Passes([request.passes for request, _ in work], between)
         findings = self._findings(work, passes, judged=any(judges))
         by_class = self._by_class(work, passes)
         return [
@@ -89,10 +89,6 @@ class Examiner:
             )
             for index, ((request, _), judge) in enumerate(zip(work, judges, strict=True))
         ]
-
-    def passes(self, request: ScoreRequest) -> int:
-        """Forward passes of one image that a request takes: with every class, one for each beside the one without."""
-        return len(request.images) * (1 + (self.flow.config.num_classes if request.class_index == "all" else 0))
 
     def judge(self, request: ScoreRequest) -> tuple[View, Reference] | None:
         """What is usual, in the view that the request allows; None where it names no calibration.

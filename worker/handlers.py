@@ -122,7 +122,7 @@ class Handlers:
         return self._with_requests(jobs, parse, score)
 
     def _scored(self, work: list[Scoring], watch: ScoreWatch) -> list[ScoreResult | JobCancelled]:
-        cost = sum(self.engine.passes(request) for request, _ in work)
+        cost = sum(request.passes for request, _ in work)
         began_s = self._begin(cost)
         results = self.engine.score_all(work, watch)
         images = sum(len(result.scores) for result in results if isinstance(result, ScoreResult))

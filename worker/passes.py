@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-# The most passes that nothing comes between: neither a cancellation nor a job that costs less.
-CHUNK = 64
+from worker.contract import CHUNK_PASSES
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Passes:
         """
         rows = torch.arange(len(owner))
         while len(rows := self._wanted(rows, owner)):
-            chunk, rows = rows[:CHUNK], rows[CHUNK:]
+            chunk, rows = rows[:CHUNK_PASSES], rows[CHUNK_PASSES:]
             yield chunk
             for each in owner[chunk].tolist():
                 self._done[each] += 1

@@ -22,6 +22,7 @@ from worker.contract import (
     PictureRequest,
     VerifyRequest,
     VerifyResult,
+    images_of,
 )
 from worker.engine import Engine, Pictures
 from worker.errors import JobError, NonFiniteSample, Overflow
@@ -54,9 +55,7 @@ class PictureJob:
     @property
     def images(self) -> int:
         """How many pictures are painted for it."""
-        if isinstance(self.request, VerifyRequest):
-            return self.request.claim.n
-        return self.request.n if isinstance(self.request, GenerateRequest | InterpolateRequest) else 1
+        return images_of(self.request)
 
     def painting(self, engine: Engine) -> Painting | JobError:
         """What it is painted from: for images, what they are encoded as, or an `Overflow` where that is not finite."""

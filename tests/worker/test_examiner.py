@@ -37,6 +37,7 @@ def request_to(engine: Engine, images: int = 1, **changes: Any) -> ScoreRequest:
         "class_index": NO_CLASS,
         "images": (ScoreInput(sha256="0"),) * images,
         "calibration": known,
+        "classes": engine.flow.config.num_classes if changes.get("class_index") == "all" else 0,
     }
     return ScoreRequest(**fields | changes)
 

@@ -66,6 +66,7 @@ def enqueue(handlers: Handlers, images: int = 1, timeout_s: int | None = None, *
         "class_index": NO_CLASS,
         "images": (ScoreInput(sha256="0"),) * images,
         "calibration": handlers.engine.facts().calibrations[0].id,
+        "classes": 3 if changes.get("class_index") == "all" else 0,
     }
     request = ScoreRequest(**fields | changes)
     queue = Queue(queue_name(Kind.SCORE, "tiny"), connection=handlers.connection, serializer="json")

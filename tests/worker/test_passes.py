@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.passes import CHUNK, Passes, Share
+from worker.contract import CHUNK_PASSES as CHUNK
+from worker.passes import Passes, Share
 
 Told = list[tuple[Share | None, ...]]
 
@@ -36,7 +37,10 @@ def test_every_row_is_passed_once_and_no_chunk_is_larger_than_is_promised(rows: 
     assert max(map(len, chunks)) <= CHUNK
 
 
-@pytest.mark.parametrize(("rows", "occasions"), [(1, 0), (CHUNK, 0), (CHUNK + 1, 1), (2 * CHUNK, 1), (10 * CHUNK, 9)])
+@pytest.mark.parametrize(
+    ("rows", "occasions"),
+    [(1, 0), (CHUNK, 0), (CHUNK + 1, 1), (2 * CHUNK, 1), (10 * CHUNK, 9)],
+)
 def test_there_is_an_occasion_between_two_chunks_and_none_after_the_last(rows: int, occasions: int) -> None:
     listener = Listener()
     list(Passes([rows], listener).chunks(owners(rows)))

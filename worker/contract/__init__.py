@@ -5,6 +5,7 @@ Imports pydantic alone; knows nothing of HTTP, torch or how a queue works.
 """
 
 from worker.contract.bounds import (
+    CHUNK_PASSES,
     DEFAULT_ALPHA,
     DEFAULT_CALIBRATION,
     IMAGE_FORMATS,
@@ -73,6 +74,7 @@ from worker.contract.requests import (
     ScoreRequest,
     VerifyRequest,
     canonical_digest,
+    images_of,
 )
 from worker.contract.results import (
     ClassScore,
@@ -90,6 +92,7 @@ __all__ = [
     "AS_DECIMAL",
     "AS_WHOLE",
     "CANCEL_FIELD",
+    "CHUNK_PASSES",
     "COST",
     "DEFAULT_ALPHA",
     "DEFAULT_CALIBRATION",
@@ -159,6 +162,7 @@ __all__ = [
     "done_key",
     "events_key",
     "facts_key",
+    "images_of",
     "input_key",
     "job_key",
     "model_name",

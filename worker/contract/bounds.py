@@ -23,3 +23,5 @@ MIN_ALPHA = 1e-6
 MAX_ALPHA = 0.5
 # Images times classes of one request for every class: each pair is a forward pass.
 MAX_CLASS_PASSES = 4096
+# The most passes that nothing comes between, neither a cancellation nor a job that costs less; a POST pays for as many.
+CHUNK_PASSES = 64

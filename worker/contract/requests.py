@@ -176,6 +176,15 @@ PictureRequest = GenerateRequest | EncodeRequest | DecodeRequest | InterpolateRe
 Request = PictureRequest | ScoreRequest
 
 
+def images_of(request: Request) -> int:
+    """How many images a request is about: those that are painted for it, or scored."""
+    if isinstance(request, ScoreRequest):
+        return len(request.images)
+    if isinstance(request, VerifyRequest):
+        return request.claim.n
+    return request.n if isinstance(request, GenerateRequest | InterpolateRequest) else 1
+
+
 @lru_cache(maxsize=1024)
 def canonical_digest(request: Request) -> str:
     """SHA-256 over the request, model digest included: equal requests on equal weights have equal answers."""
