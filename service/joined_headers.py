@@ -31,5 +31,6 @@ class JoinedHeaders:
                 if len(lines := headers.getlist(name)) > 1:
                     others = [each for each in scope["headers"] if each[0] != name.encode()]
                     joined = (name.encode(), ", ".join(lines).encode("latin-1"))
-                    scope = {**scope, "headers": [*others, joined]}
+                    # In place: who counts and logs reads the route from this scope.
+                    scope["headers"] = [*others, joined]
         await self.app(scope, receive, send)

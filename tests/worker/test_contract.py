@@ -166,9 +166,7 @@ def test_every_image_has_a_seed_that_can_be_asked_for() -> None:
     assert GENERATE.seeds == (MAX_SEED, 0, 1)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "index"), [(None, NO_CLASS), ("cat", 0), ("dog", 1), ("0", 0), ("1", 1), ("2", 2), ("01", 1)]
-)
+@pytest.mark.parametrize(("wanted", "index"), [(None, NO_CLASS), ("cat", 0), ("dog", 1), ("0", 0), ("1", 1), ("2", 2)])
 def test_a_class_is_meant_by_its_name_or_its_number(wanted: str | None, index: int) -> None:
     assert FACTS.class_index(wanted) == index
 
@@ -178,7 +176,7 @@ def test_a_name_comes_before_a_number() -> None:
     assert facts.class_index("2") == 0
 
 
-@pytest.mark.parametrize("wanted", ["3", "-1", "cow", "", " 1", "1.0", "²", "٣", "all", "Cat"])
+@pytest.mark.parametrize("wanted", ["3", "-1", "cow", "", " 1", "1.0", "²", "٣", "01", "all", "Cat"])
 def test_what_is_no_class_is_refused(wanted: str) -> None:
     with pytest.raises(ValueError, match=r"is no class of tiny: give 0\.\.2 or one of cat, dog, 2$"):
         FACTS.class_index(wanted)
