@@ -142,9 +142,10 @@ def test_a_plain_install_brings_what_the_api_imports_and_nothing_else() -> None:
     imported |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
     packages = {name.partition(".")[0] for name in imported} - ROOMS - set(sys.stdlib_module_names)
     distributions = {packages_distributions()[package][0] for package in packages}
-    # FastAPI brings Starlette and AnyIO, and reads forms with python-multipart; uvicorn takes what is faster by itself;
-    # of fastapi-offline the files are read.
-    brought, not_imported = {"anyio", "starlette"}, {"fastapi-offline", "httptools", "python-multipart", "uvloop"}
+    # Pydantic brings its core, FastAPI Starlette and AnyIO, and it reads forms with python-multipart; uvicorn takes
+    # what is faster by itself; of fastapi-offline the files are read.
+    brought = {"anyio", "pydantic-core", "starlette"}
+    not_imported = {"fastapi-offline", "httptools", "python-multipart", "uvloop"}
     optional = names(PROJECT["optional-dependencies"]["embedded"] + PROJECT["optional-dependencies"]["otel"])
     assert names(PROJECT["dependencies"]) == normalised(distributions) - brought - optional | not_imported
 
