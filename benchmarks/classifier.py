@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from benchmarks.classifier_training import RECIPES, Recipe, Training
 from benchmarks.networks import DEFAULT_WIDTHS, Architecture, build, device_of
 from model.device import device_name, find_device
+from training.bounds import check_bounds
 from training.image_folder import ImageFolder, read_image_folder, report_unreadable
 
 JUDGED_AT_ONCE = 500
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(given)
     started_s = time.perf_counter()
     try:
-        _check(parsed)
+        check_bounds(parsed, BOUNDS)
         device = find_device(parsed.device)
         architecture = Architecture(parsed.architecture, parsed.image_size, parsed.in_channels, parsed.width)
         train = _read(parsed.data, architecture)
@@ -123,14 +124,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     print(json.dumps(report))
     return 0
-
-
-def _check(parsed: argparse.Namespace) -> None:
-    """Raise ValueError for a value out of its bounds."""
-    for name, (low, high) in BOUNDS.items():
-        value = getattr(parsed, name)
-        if value is not None and not low <= value <= high:
-            raise ValueError(f"--{name.replace('_', '-')} must lie in [{low}, {high}], got {value}")
 
 
 def _recipe(parsed: argparse.Namespace) -> Recipe:

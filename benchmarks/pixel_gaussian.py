@@ -23,6 +23,7 @@ from torch import Tensor
 from benchmarks.classifier import Judge, load_judge
 from model.device import find_device
 from model.pixels import contact_sheet
+from training.bounds import check_bounds
 from training.drawing import labels_like
 from training.features import FeatureExtractor, load_torchscript
 from training.frechet import frechet_distance
@@ -89,9 +90,7 @@ def measure(parsed: argparse.Namespace) -> dict[str, Any]:
         ValueError: An option, a file or a folder that cannot be used, or that do not fit each other.
     """
     started_s = time.perf_counter()
-    for name, (low, high) in BOUNDS.items():
-        if not low <= getattr(parsed, name) <= high:
-            raise ValueError(f"--{name.replace('_', '-')} must lie in [{low}, {high}], got {getattr(parsed, name)}")
+    check_bounds(parsed, BOUNDS)
     device = find_device(parsed.device)
     judge, extractor = load_judge(parsed.classifier, device), load_torchscript(parsed.features, device)
     extractor.check(judge.architecture.in_channels, judge.architecture.image_size)

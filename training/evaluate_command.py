@@ -15,6 +15,7 @@ from model.card import Card
 from model.checkpoint import add_metrics, load_card
 from model.device import find_device
 from model.sampler import Method
+from training.bounds import check_bounds
 from training.comparison import check_pair, compare
 from training.drawing import Drawing, labels_like
 from training.evaluation import Evaluation, evaluate
@@ -89,10 +90,7 @@ def run_evaluate(parsed: argparse.Namespace, given: list[str]) -> int:
 
 def _check(parsed: argparse.Namespace) -> None:
     """Raise ValueError for a value out of its bounds, or options that say nothing together."""
-    for name, (low, high) in BOUNDS.items():
-        value = getattr(parsed, name)
-        if value is not None and not low <= value <= high:
-            raise ValueError(f"--{name.replace('_', '-')} must lie in [{low}, {high}], got {value}")
+    check_bounds(parsed, BOUNDS)
     network = parsed.features or parsed.inception
     if network and not network.is_file():
         raise ValueError(f"--{'features' if parsed.features else 'inception'} {network}: no such file")
