@@ -1,9 +1,10 @@
 """An image file as the pixels that a model takes.
 
-Owns decoding, what counts as damaged, the conversion of colours and the fit. Knows nothing
-of where a file comes from.
+Owns decoding, what counts as damaged, the conversion of colours, the fit, and the account of what was done. Knows
+nothing of where a file comes from.
 """
 
+import hashlib
 import struct
 import warnings
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ UNRESIZABLE_MODES = {"P": "RGB", "1": "L"}
 DAMAGED = (OSError, ValueError, SyntaxError, IndexError, TypeError, KeyError, EOFError, RuntimeError, struct.error)
 
 EMPTY = "is empty"
+LOSSY_FORMATS = ("JPEG", "WEBP")
 
 
 class UnfitImage(ValueError):
@@ -52,6 +54,28 @@ class Shape:
     def mode(self) -> str:
         """Pillow's name for the colours."""
         return "L" if self.channels == 1 else "RGB"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An image fitted to a model, and what was done to it.
+
+    Attributes:
+        pixels: (C, H, W), one byte each.
+        resized_from: Width and height, where they were not the model's.
+        converted_from: Pillow's mode, where it was not the model's.
+        lossy_format: The file's format, where it may have changed pixels.
+    """
+
+    pixels: bytes
+    resized_from: tuple[int, int] | None
+    converted_from: str | None
+    lossy_format: str | None
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the pixels."""
+        return hashlib.sha256(self.pixels).hexdigest()
 
 
 def decode(
@@ -102,6 +126,16 @@ def in_words(names: tuple[str, ...]) -> str:
     """Names as a choice: `PNG, BMP or JPEG`."""
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
+
+
+def fitted(image: Image.Image, shape: Shape) -> Fitted:
+    """What `decode` gave, as a model takes it; see `fit`."""
+    return Fitted(
+        pixels=fit(image, shape),
+        resized_from=None if image.size == (shape.side, shape.side) else image.size,
+        converted_from=None if image.mode == shape.mode else image.mode,
+        lossy_format=image.format if image.format in LOSSY_FORMATS else None,
+    )
 
 
 def fit(image: Image.Image, shape: Shape) -> bytes:

@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi.responses import JSONResponse, Response
 
-from service.class_fields import class_fields
 from service.content_negotiation import JSON, PNG, PREVIEWS, RESPOND_ASYNC, Preference
 from service.errors import JobCancelled, ResultNotReady, UnknownJob
 from service.failures import failure_error, failure_in_words
@@ -18,7 +17,6 @@ from service.house import House
 from service.job_record import JobView
 from service.latent_answers import latent_answer, latent_types
 from service.latent_files import SAFETENSORS
-from service.score_answer import score_answer
 from worker.contract import (
     MAX_IMAGES,
     GenerateRequest,
@@ -26,6 +24,8 @@ from worker.contract import (
     Request,
     ScoreRequest,
     canonical_digest,
+    class_fields,
+    score_answer,
 )
 
 # What an answer of a type is made of: a contact sheet, where there is one, before the first picture; latents; or all.
@@ -107,7 +107,7 @@ async def result_of(house: House, view: JobView, media_type: str) -> Response:
     else:
         facts = await house.models.facts(view.request.model)
         scored = await house.queue.scored(view.job_id)
-        response = JSONResponse(score_answer(view.job_id, view.request, scored, facts))
+        response = JSONResponse({"job_id": view.job_id, **score_answer(view.request, scored, facts)})
     response.headers["X-Job-Id"] = view.job_id
     response.headers["X-Model"] = view.request.model
     response.headers["ETag"] = etag(view.request, media_type)

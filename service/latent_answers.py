@@ -9,7 +9,6 @@ from typing import Any
 
 from fastapi.responses import JSONResponse, Response
 
-from service.class_fields import class_fields
 from service.content_negotiation import JSON, PNG
 from service.errors import UnknownJob
 from service.house import House
@@ -23,6 +22,7 @@ from worker.contract import (
     ModelFacts,
     VerifyRequest,
     VerifyResult,
+    class_fields,
 )
 
 LONGEST_NAME = 100  # of a class, in a reason

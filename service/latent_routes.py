@@ -9,7 +9,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from pictures.fitting import Shape
+from pictures.fitting import Fitted, Shape
 from service.claims import read_claim
 from service.content_negotiation import JSON
 from service.documentation import (
@@ -29,13 +29,14 @@ from service.latent_queries import ClassQuery, DecodeQuery, InterpolateQuery, ve
 from service.parameters import BARE, said_once
 from service.routes import Headers, TheHouse, run_work
 from service.score_body import Wanted, check_plain, read_uploads
-from service.uploads import Fitted, Upload, fit_upload
+from service.uploads import Upload, fit_upload
 from worker.contract import (
     DecodeRequest,
     EncodeRequest,
     InterpolateRequest,
     Kind,
     ModelFacts,
+    ScoreInput,
     VerifyRequest,
 )
 
@@ -54,7 +55,7 @@ async def encode(
     (upload,) = await read_uploads(request, house.settings.max_upload_bytes, ONE)
     facts = await _facts(house, query.model)
     (fitted,) = await _fitted(house, [upload], facts)
-    return await run_work(request, house, query.encoding(facts, fitted.facts), wish, fitted.pixels)
+    return await run_work(request, house, query.encoding(facts, ScoreInput.of(fitted)), wish, fitted.pixels)
 
 
 @router.post("/decode", responses=SHEET_RESPONSES, openapi_extra=DECODE_BODY)
@@ -83,7 +84,7 @@ async def interpolate(
     uploads = await read_uploads(request, house.settings.max_upload_bytes, TWO)
     facts = await _facts(house, query.model)
     start, end = await _fitted(house, uploads, facts)
-    work = query.between(facts, (start.facts, end.facts))
+    work = query.between(facts, (ScoreInput.of(start), ScoreInput.of(end)))
     return await run_work(request, house, work, wish, start.pixels + end.pixels)
 
 

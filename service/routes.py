@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import WithJsonSchema
 
-from pictures.fitting import Shape
+from pictures.fitting import Fitted, Shape
 from service.answers import FILES, Wish, answer_post, etag, job_body, media_types, not_modified, result_of
 from service.cancellation import Cancelled
 from service.content_negotiation import JSON, PNG, accepted_type, has_already, idempotency_key, preference
@@ -36,8 +36,8 @@ from service.parameters import BARE, said_once
 from service.queries import GenerateQuery, ScoreQuery
 from service.rate_limit import client_of
 from service.score_body import read_uploads
-from service.uploads import Fitted, Upload, fit_upload
-from worker.contract import JobState, Kind
+from service.uploads import Upload, fit_upload
+from worker.contract import JobState, Kind, ScoreInput
 from worker.contract import Request as Work
 
 router = APIRouter()
@@ -113,7 +113,7 @@ async def score(request: Request, query: Annotated[ScoreQuery, Query()], house: 
     facts = await house.models.ready(Kind.SCORE, query.model or house.models.default)
     shape = Shape(facts.image_size, facts.in_channels)
     fitted = await to_thread.run_sync(_fit_all, uploads, shape, house.settings.max_image_pixels, limiter=house.decoding)
-    work = query.request(facts, tuple(each.facts for each in fitted), heat_map=wish.media_type == PNG)
+    work = query.request(facts, tuple(map(ScoreInput.of, fitted)), heat_map=wish.media_type == PNG)
     return await run_work(request, house, work, wish, b"".join(each.pixels for each in fitted))
 
 

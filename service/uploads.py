@@ -1,19 +1,17 @@
 """Uploaded bytes as images of a model's size and colours.
 
-Owns which formats are read and how a file is refused. Knows nothing of requests or scores.
+Owns which types are read and how a file is refused. Knows nothing of requests or scores.
 """
 
-import hashlib
 import io
 from dataclasses import dataclass
 
 from PIL import Image
 
-from pictures.fitting import EMPTY, Shape, UnfitImage, decode, fit, refusal
+from pictures.fitting import EMPTY, Fitted, Shape, UnfitImage, decode, fitted, refusal
 from service.errors import InvalidInput
-from worker.contract import IMAGE_FORMATS, ScoreInput
+from worker.contract import IMAGE_FORMATS
 
-LOSSY_FORMATS = ("JPEG", "WEBP")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp")
 
 
@@ -23,14 +21,6 @@ class Upload:
 
     field: str
     content: bytes
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """An image fitted to a model: its pixels (C, H, W) as bytes, and what was done to it."""
-
-    pixels: bytes
-    facts: ScoreInput
 
 
 def decoded(upload: Upload, max_pixels: int, formats: tuple[str, ...] = IMAGE_FORMATS) -> Image.Image:
@@ -50,12 +40,4 @@ def decoded(upload: Upload, max_pixels: int, formats: tuple[str, ...] = IMAGE_FO
 
 def fit_upload(upload: Upload, shape: Shape, max_pixels: int) -> Fitted:
     """Decode an upload and fit it to a model; see `pictures.fitting`. Raises as `decoded`."""
-    image = decoded(upload, max_pixels)
-    pixels = fit(image, shape)
-    facts = ScoreInput(
-        sha256=hashlib.sha256(pixels).hexdigest(),
-        resized_from=None if image.size == (shape.side, shape.side) else image.size,
-        converted_from=None if image.mode == shape.mode else image.mode,
-        lossy_format=image.format if image.format in LOSSY_FORMATS else None,
-    )
-    return Fitted(pixels, facts)
+    return fitted(decoded(upload, max_pixels), shape)

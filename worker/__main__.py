@@ -1,6 +1,7 @@
 """The commands `worker`, `generate` and `score`: arguments in, exit status out."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -96,8 +97,8 @@ def _score(parsed: argparse.Namespace) -> int:
     wish = _checked({name: value for name, value in given.items() if value is not None})
     engine = _engine(parsed, judges=True)
     with Progress.shown("score", "forward pass") as progress:
-        result = score_files(engine, parsed.files, wish, parsed.heat_map, progress.reach)
-    print(result.model_dump_json(indent=2))
+        answer = score_files(engine, parsed.files, wish, parsed.heat_map, progress.reach)
+    print(json.dumps(answer, indent=2))
     return 0
 
 

@@ -3,16 +3,16 @@
 Owns the reading and writing of files. Knows nothing of queues.
 """
 
-import hashlib
 import io
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from pictures.fitting import EMPTY, Shape, UnfitImage, decode, fit, refusal
+from pictures.fitting import EMPTY, Fitted, Shape, UnfitImage, decode, fitted, refusal
 from worker.contract import (
     IMAGE_FORMATS,
     MAX_FILES,
@@ -21,9 +21,9 @@ from worker.contract import (
     GenerateRequest,
     ModelFacts,
     ScoreInput,
-    ScoreResult,
     ScoreWish,
     Unfit,
+    score_answer,
 )
 from worker.engine import Engine
 from worker.errors import JobError
@@ -99,8 +99,8 @@ def score_files(
     wish: ScoreWish,
     heat_map: Path | None = None,
     reached: Callable[[int, int], None] | None = None,
-) -> ScoreResult:
-    """Scores of image files, in order.
+) -> dict[str, Any]:
+    """What `POST /score` answers of these images, in order; each result is told its `file`.
 
     Args:
         engine: What scores.
@@ -118,23 +118,24 @@ def score_files(
         raise Unfit("image", "body", f"takes 1..{MAX_FILES} files, got {len(files)}")
     facts = engine.facts()
     shape = Shape(facts.image_size, facts.in_channels)
-    blobs = [_pixels(file, shape) for file in files]
-    inputs = tuple(ScoreInput(sha256=hashlib.sha256(blob).hexdigest()) for blob in blobs)
-    request = wish.request(facts, inputs, heat_map is not None)
-    flat = torch.frombuffer(bytearray(b"".join(blobs)), dtype=torch.uint8)
-    pixels = flat.view(len(blobs), shape.channels, shape.side, shape.side)
+    images = [_fitted(file, shape) for file in files]
+    request = wish.request(facts, tuple(map(ScoreInput.of, images)), heat_map is not None)
+    flat = torch.frombuffer(bytearray(b"".join(each.pixels for each in images)), dtype=torch.uint8)
+    pixels = flat.view(len(images), shape.channels, shape.side, shape.side)
     result = engine.score(request, pixels, reached)
     if heat_map:
         heat_map.write_bytes(draw_heat_map(pixels[0], result.scores[0], request, facts, engine.judge(request)))
-    return result
+    answer = score_answer(request, result, facts)
+    named = [{"file": str(file), **each} for file, each in zip(files, answer["results"], strict=True)]
+    return answer | {"results": named}
 
 
-def _pixels(file: Path, shape: Shape) -> bytes:
+def _fitted(file: Path, shape: Shape) -> Fitted:
     """Raises ValueError, in the words of the HTTP API."""
     content = file.read_bytes()
     if not content:
         raise ValueError(f"{file}: {EMPTY}")
     try:
-        return fit(decode(io.BytesIO(content), MAX_IMAGE_PIXELS, IMAGE_FORMATS), shape)
+        return fitted(decode(io.BytesIO(content), MAX_IMAGE_PIXELS, IMAGE_FORMATS), shape)
     except UnfitImage as error:
         raise ValueError(f"{file}: {refusal(error, MAX_IMAGE_PIXELS, IMAGE_FORMATS)}") from error

@@ -9,11 +9,11 @@ import pytest
 from redis import Redis
 from rq.job import Job
 
-from service.score_answer import VERDICT_FIELDS
 from tests.service.image_files import encoded, noise, plain
 from tests.service.problem_answers import fields_of
 from tests.service.stand_in import DIGITS, FACTS
 from worker.contract import Kind, ScoreRequest, input_key
+from worker.contract.score_answer import VERDICT_FIELDS
 
 Ask = Callable[..., httpx.Response]
 PNG_TYPE = {"Content-Type": "image/png"}

@@ -9,11 +9,11 @@ import pytest
 from redis import Redis
 
 from service.content_negotiation import JSON, PNG
-from service.score_answer import VERDICT_FIELDS
 from tests.service.image_files import encoded, noise, plain
 from tests.service.problem_answers import fields_of, problem_of
 from tests.service.stand_in import CALIBRATED, FACTS, HEAT_SEED, StandIn, picture
 from worker.contract import MAX_CLASS_PASSES, Kind, pictures_key
+from worker.contract.score_answer import VERDICT_FIELDS
 from worker.presence import announce
 
 Score = Callable[..., httpx.Response]

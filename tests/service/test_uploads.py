@@ -5,8 +5,8 @@ import struct
 import pytest
 from PIL import Image
 
-from pictures.fitting import Shape
-from service.uploads import Fitted, Upload, fit_upload
+from pictures.fitting import Fitted, Shape
+from service.uploads import Upload, fit_upload
 from tests.service.image_files import COLOURS, GREY, PALETTE, encoded, noise, plain, png
 from worker.contract import ScoreInput
 
@@ -26,7 +26,7 @@ def pixels(content: bytes, side: int, channels: int = 1) -> list[int]:
 
 def said(content: bytes, side: int, channels: int = 1) -> ScoreInput:
     """What is said of an upload fitted to a model of this size."""
-    return fitted(content, side, channels).facts
+    return ScoreInput.of(fitted(content, side, channels))
 
 
 def sixteen_bit_grey() -> bytes:

@@ -190,3 +190,9 @@ def scale_class(flow: TarFlow, log_scale: float) -> None:
         block.proj_in.weight[0] = 0.0
         block.proj_out.weight[: flow.config.patch_dims] = 0.0
         block.proj_out.weight[: flow.config.patch_dims, 0] = log_scale / 10
+
+
+@pytest.fixture
+def model(make_checkpoint: CheckpointMaker) -> str:
+    """The path of the tiny checkpoint."""
+    return str(make_checkpoint())

@@ -22,6 +22,7 @@ from worker.contract.bounds import (
     NO_CLASS,
     SHEET_MARGIN,
 )
+from worker.contract.class_fields import class_fields
 from worker.contract.facts import CalibrationFacts, CalibrationsTold, ModelDefaults, ModelFacts, model_name
 from worker.contract.frozen import Frozen
 from worker.contract.job import Failure, FailureReason, JobEvent, JobState, Kind
@@ -86,6 +87,7 @@ from worker.contract.results import (
     Verdict,
     VerifyResult,
 )
+from worker.contract.score_answer import score_answer
 from worker.contract.score_wish import ScoreWish, Unfit
 
 __all__ = [
@@ -158,6 +160,7 @@ __all__ = [
     "VerifyResult",
     "calibrations_key",
     "canonical_digest",
+    "class_fields",
     "device_key",
     "done_key",
     "events_key",
@@ -172,6 +175,7 @@ __all__ = [
     "queue_name",
     "queue_parts",
     "results_key",
+    "score_answer",
     "worker_name",
     "workers_key",
 ]

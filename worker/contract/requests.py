@@ -6,7 +6,7 @@ Owns the requests and their digest. Knows nothing of HTTP, or of where they lie 
 import hashlib
 import json
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -67,6 +67,11 @@ class ScoreInput(Frozen):
     resized_from: tuple[int, int] | None = None
     converted_from: str | None = None
     lossy_format: str | None = None
+
+    @classmethod
+    def of(cls, fitted: object) -> Self:
+        """What is said of an image, by an object of these attributes that fitted it."""
+        return cls.model_validate(fitted, from_attributes=True)
 
 
 class CalibrationId(Frozen):

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from service.score_answer import benjamini_hochberg
+from worker.contract.score_answer import benjamini_hochberg
 
 # The fifteen p-values of section 3.2 of Benjamini and Hochberg (1995), in order; at 0.05 four are named.
 EXAMPLE = (

@@ -5,7 +5,8 @@ Knows nothing of answers' other parts.
 
 from typing import Any, Literal
 
-from worker.contract import NO_CLASS, ModelFacts
+from worker.contract.bounds import NO_CLASS
+from worker.contract.facts import ModelFacts
 
 
 def class_fields(index: int | Literal["all"], facts: ModelFacts | None) -> dict[str, Any]:

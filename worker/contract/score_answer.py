@@ -1,21 +1,23 @@
 """Scores as JSON: the numbers, the verdicts, and what to be wary of.
 
-Owns the fields of an answer of `POST /score`. Knows nothing of HTTP or of how a score is made.
+Owns the fields of an answer of `POST /score`, which `tarflow score` prints too. Knows nothing of HTTP or of how a
+score is made.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from service.class_fields import class_fields
-from worker.contract import CalibrationFacts, ImageScore, ModelFacts, ScoreInput, ScoreRequest, ScoreResult, Verdict
+from worker.contract.class_fields import class_fields
+from worker.contract.facts import CalibrationFacts, ModelFacts
+from worker.contract.requests import ScoreInput, ScoreRequest
+from worker.contract.results import ImageScore, ScoreResult, Verdict
 
 VERDICT_FIELDS = tuple(Verdict.model_fields)
 
 
-def score_answer(job_id: str, request: ScoreRequest, result: ScoreResult, facts: ModelFacts | None) -> dict[str, Any]:
-    """The whole answer; a result per image, in order."""
+def score_answer(request: ScoreRequest, result: ScoreResult, facts: ModelFacts | None) -> dict[str, Any]:
+    """What is answered, whoever ran it; a result per image, in order."""
     answer = {
-        "job_id": job_id,
         "model": request.model,
         **class_fields(request.class_index, facts),
         "results": [

@@ -1,10 +1,10 @@
-"""Laws of `generate` and `score` without a server: files in, files and JSON out, exit status for scripts."""
+"""Laws of `tarflow score` without a server: files in, the API's JSON out, exit status for scripts."""
 
 import asyncio
 import io
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import pytest
@@ -18,18 +18,12 @@ from service.queries import ScoreQuery
 from service.settings import ServiceSettings
 from service.uploads import Upload, decoded
 from tests.worker.calibrated import calibration, noise
-from tests.worker.conftest import CheckpointMaker, overflow, run_away
+from tests.worker.conftest import CheckpointMaker
 from worker.__main__ import main
-from worker.contract import GenerateRequest, ModelFacts, ScoreInput, ScoreResult
+from worker.contract import ModelFacts, ScoreInput
 from worker.engine import Engine
 
 Captured = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def model(make_checkpoint: CheckpointMaker) -> str:
-    """The path of the tiny checkpoint."""
-    return str(make_checkpoint())
 
 
 @pytest.fixture
@@ -37,11 +31,6 @@ def picture(tmp_path: Path) -> Path:
     """A PNG of the model's size."""
     Image.linear_gradient("L").resize((8, 8)).save(tmp_path / "picture.png")
     return tmp_path / "picture.png"
-
-
-def generate(model: str, out: Path, *options: str) -> int:
-    """`tarflow generate`."""
-    return main(["generate", "--model", model, "--out", str(out), "--device", "cpu", *options])
 
 
 def score(model: str, *arguments: str) -> int:
@@ -55,148 +44,40 @@ def size_of(file: Path) -> tuple[int, int]:
         return image.size
 
 
-def pixels_of(file: Path) -> bytes:
-    """The picture without its text chunks."""
-    with Image.open(file) as image:
-        return image.tobytes()
+def answered(captured: Captured) -> dict[str, Any]:
+    """What was printed."""
+    answer: dict[str, Any] = json.loads(captured.readouterr().out)
+    return answer
 
 
-def scored(captured: Captured) -> ScoreResult:
-    """The result that was printed."""
-    return ScoreResult.model_validate_json(captured.readouterr().out)
-
-
-def test_generate_writes_a_picture_of_the_model_s_size(model: str, tmp_path: Path) -> None:
-    assert generate(model, tmp_path / "out.png") == 0
-    assert size_of(tmp_path / "out.png") == (8, 8)
-
-
-def test_generate_writes_a_sheet_of_several(model: str, tmp_path: Path) -> None:
-    assert generate(model, tmp_path / "out.png", "--n", "4") == 0
-    assert size_of(tmp_path / "out.png") == (22, 22)
-
-
-def test_the_same_seed_writes_the_same_file(model: str, tmp_path: Path) -> None:
-    for name in ("one.png", "two.png"):
-        generate(model, tmp_path / name, "--seed", "3", "--class", "dog")
-    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
-
-
-def test_a_drawn_seed_is_printed_and_makes_the_picture_again(model: str, tmp_path: Path, capsys: Captured) -> None:
-    generate(model, tmp_path / "one.png")
-    seed = GenerateRequest.model_validate_json(capsys.readouterr().out).seed
-    generate(model, tmp_path / "two.png", "--seed", str(seed))
-    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
-
-
-def test_what_is_left_out_is_the_checkpoint_s(model: str, tmp_path: Path, capsys: Captured) -> None:
-    generate(model, tmp_path / "out.png")
-    request = GenerateRequest.model_validate_json(capsys.readouterr().out)
-    assert (request.class_index, request.guidance, request.denoise) == (-1, 2.0, True)
-
-
-def test_what_is_given_counts(model: str, tmp_path: Path, capsys: Captured) -> None:
-    generate(model, tmp_path / "out.png", "--class", "owl", "--guidance", "0", "--no-denoise", "--seed", "9")
-    request = GenerateRequest.model_validate_json(capsys.readouterr().out)
-    assert (request.class_index, request.guidance, request.denoise, request.seed) == (2, 0, False, 9)
-
-
-def test_guidance_without_a_class_comes_from_the_attention_temperature(
-    model: str, tmp_path: Path, capsys: Captured
-) -> None:
-    options = ("--seed", "3", "--guidance", "3")
-    generate(model, tmp_path / "plain.png", *options, "--guidance", "0")
-    generate(model, tmp_path / "default.png", *options)
-    capsys.readouterr()
-    generate(model, tmp_path / "guided.png", *options, "--attention-temperature", "0.2")
-    assert GenerateRequest.model_validate_json(capsys.readouterr().out).attention_temperature == 0.2
-    pixels = [pixels_of(tmp_path / f"{name}.png") for name in ("plain", "default", "guided")]
-    assert pixels[0] == pixels[1] != pixels[2]
-
-
-def test_a_picture_stabilised_is_still_a_picture(make_checkpoint: CheckpointMaker, tmp_path: Path) -> None:
-    model = str(make_checkpoint(run_away))
-    assert generate(model, tmp_path / "out.png", "--class", "cat", "--guidance", "20") == 0
-
-
-def test_a_picture_that_is_not_finite_is_exit_status_1(
-    make_checkpoint: CheckpointMaker, tmp_path: Path, capsys: Captured
-) -> None:
-    assert generate(str(make_checkpoint(overflow)), tmp_path / "out.png", "--class", "cat") == 1
-    assert "non_finite" in capsys.readouterr().err
-    assert not (tmp_path / "out.png").exists()
-
-
-def test_an_unknown_class_is_exit_status_2_and_names_those_there_are(
-    model: str, tmp_path: Path, capsys: Captured
-) -> None:
-    assert generate(model, tmp_path / "out.png", "--class", "cow") == 2
-    assert "'cow' is no class of tiny: give 0..2 or one of cat, dog, owl" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "bound"),
-    [
-        ("guidance", "20.5", "less than or equal to 20"),
-        ("guidance", "-1", "greater than or equal to 0"),
-        ("guidance", "nan", "finite"),
-        ("attention-temperature", "1.5", "less than or equal to 1"),
-        ("attention-temperature", "0", "greater than or equal to 0.01"),
-        ("n", "17", "less than or equal to 16"),
-        ("n", "0", "greater than or equal to 1"),
-        ("seed", "-1", "greater than or equal to 0"),
-        ("seed", str(2**53), f"less than or equal to {2**53 - 1}"),
-    ],
-)
-def test_a_value_out_of_bounds_is_exit_status_2_and_names_the_bound(
-    model: str, tmp_path: Path, capsys: Captured, option: str, value: str, bound: str
-) -> None:
-    assert generate(model, tmp_path / "out.png", f"--{option}", value) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"tarflow generate: {option.replace('-', '_')}: ")
-    assert bound in said
-    assert said.count("\n") == 1
-
-
-def test_generate_has_nothing_to_say_of_calibrations(
-    model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (Path(model) / "calibration").mkdir()
-    (Path(model) / "calibration" / "default.json").write_text("broken")
-    assert generate(model, tmp_path / "out.png") == 0
-    assert caplog.text == ""
-
-
-def test_a_folder_that_does_not_exist_is_exit_status_2(model: str, tmp_path: Path, capsys: Captured) -> None:
-    assert generate(model, tmp_path / "nowhere" / "out.png") == 2
-    assert "nowhere" in capsys.readouterr().err
-
-
-def test_an_unknown_model_is_exit_status_2_and_is_named(tmp_path: Path, capsys: Captured) -> None:
-    assert generate("unheard-of", tmp_path / "out.png") == 2
-    assert "unheard-of" in capsys.readouterr().err
+def results(captured: Captured) -> list[dict[str, Any]]:
+    """What was printed of each image."""
+    found: list[dict[str, Any]] = answered(captured)["results"]
+    return found
 
 
 def test_score_prints_a_score_for_each_file_in_order(model: str, picture: Path, capsys: Captured) -> None:
     Image.new("L", (8, 8), 255).save(picture.with_name("white.png"))
     assert score(model, str(picture), str(picture.with_name("white.png"))) == 0
-    gradient, white = scored(capsys).scores
+    gradient, white = results(capsys)
     score(model, str(picture.with_name("white.png")))
-    assert scored(capsys).scores[0].log_likelihood_nats == pytest.approx(white.log_likelihood_nats, rel=1e-5)
-    assert gradient != white
+    assert results(capsys)[0]["log_likelihood_nats"] == pytest.approx(white["log_likelihood_nats"], rel=1e-5)
+    assert gradient["log_likelihood_nats"] != white["log_likelihood_nats"]
+    assert [each["file"] for each in (gradient, white)] == [str(picture), str(picture.with_name("white.png"))]
 
 
 def test_score_takes_a_class_by_name(model: str, picture: Path, capsys: Captured) -> None:
-    results = []
+    answers = []
     for name in ("dog", "1"):
         assert score(model, str(picture), "--class", name) == 0
-        results.append(scored(capsys))
-    assert results[0] == results[1]
+        answers.append(answered(capsys))
+    assert answers[0] == answers[1]
+    assert (answers[0]["class"], answers[0]["class_name"]) == (1, "dog")
 
 
 def test_score_under_all_classes_gives_each_its_posterior(model: str, picture: Path, capsys: Captured) -> None:
     assert score(model, str(picture), "--class", "all") == 0
-    assert [each.class_index for each in scored(capsys).scores[0].classes] == [0, 1, 2]
+    assert [each["class"] for each in results(capsys)[0]["classes"]] == [0, 1, 2]
 
 
 def test_all_classes_of_a_flow_that_has_none_is_exit_status_2(
@@ -206,28 +87,31 @@ def test_all_classes_of_a_flow_that_has_none_is_exit_status_2(
     assert "it has no classes" in capsys.readouterr().err
 
 
-def test_a_picture_of_another_size_and_colour_is_fitted(model: str, picture: Path, capsys: Captured) -> None:
+def test_a_picture_of_another_size_and_colour_is_fitted_and_said_to_be(
+    model: str, picture: Path, capsys: Captured
+) -> None:
     Image.open(picture).convert("RGB").resize((32, 24)).save(picture)
     assert score(model, str(picture)) == 0
-    assert len(json.loads(capsys.readouterr().out)["scores"]) == 1
+    (result,) = results(capsys)
+    assert (result["resized_from"], result["converted_from"]) == ([32, 24], "RGB")
+    assert any(warning.startswith("resized from 32 x 24") for warning in result["warnings"])
 
 
 def test_score_judges_by_the_calibration_of_the_checkpoint(model: str, tmp_path: Path, capsys: Captured) -> None:
     save_calibration(calibration(Engine.start("tiny", model, "cpu")), Path(model))
     assert score(model, str(noise(tmp_path / "noise.png")), "--alpha", "0.5") == 0
-    found = scored(capsys)
-    (verdict,) = [each.verdict for each in found.scores]
-    assert (found.view, verdict and verdict.is_anomaly) == ("none", verdict and verdict.p_value <= 0.5)
+    (result,) = results(capsys)
+    assert (result["calibration"]["view"], result["is_anomaly"]) == ("none", result["p_value"] <= 0.5)
 
 
 def test_score_without_a_calibration_has_no_verdict(model: str, picture: Path, capsys: Captured) -> None:
     assert score(model, str(picture)) == 0
-    assert scored(capsys).scores[0].verdict is None
+    assert results(capsys)[0]["p_value"] is None
 
 
 def test_score_lists_the_patches_that_are_asked_for(model: str, picture: Path, capsys: Captured) -> None:
     assert score(model, str(picture), "--patches") == 0
-    assert len(scored(capsys).scores[0].patch_log_likelihood_nats) == 4
+    assert len(results(capsys)[0]["patch_log_likelihood_nats"]) == 4
 
 
 def test_score_writes_a_heat_map(model: str, picture: Path, tmp_path: Path) -> None:
@@ -263,14 +147,13 @@ def test_score_judges_by_the_calibration_that_is_named(judged_model: str, pictur
     found = []
     for options in ((), ("--calibration", "default"), ("--calibration", "night")):
         assert score(judged_model, str(picture), *options) == 0
-        (verdict,) = [each.verdict for each in scored(capsys).scores]
-        found.append(verdict and verdict.anomaly_score)
+        found.append(results(capsys)[0]["anomaly_score"])
     assert found[0] == found[1] != found[2]
 
 
 def test_score_weighs_the_classes_by_a_prior(model: str, picture: Path, capsys: Captured) -> None:
     assert score(model, str(picture), "--class", "all", "--prior", "0,2,0") == 0
-    assert [each.posterior for each in scored(capsys).scores[0].classes] == [0, 1, 0]
+    assert [each["posterior"] for each in results(capsys)[0]["classes"]] == [0, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -365,20 +248,3 @@ def test_score_refuses_the_files_that_the_http_api_refuses_in_its_words(
         decoded(Upload("body", file.read_bytes()), ServiceSettings().max_image_pixels)
     (words,) = [each.message.removesuffix("; send the bytes of one image") for each in refused.value.errors]
     assert capsys.readouterr().err == f"tarflow score: {file}: {words}\n"
-
-
-@pytest.mark.parametrize("command", [["score", "a.png"], ["generate", "--out", "a.png"], ["worker"]])
-def test_an_unknown_option_is_told_the_usage_of_its_command(command: list[str], capsys: Captured) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([*command, "--checkpoint", "x"])
-    assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"usage: tarflow {command[0]} ")
-    assert "unrecognized arguments: --checkpoint x" in said
-
-
-def test_a_command_must_be_named(capsys: Captured) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([])
-    assert ended.value.code == 2
-    assert "generate" in capsys.readouterr().err
