@@ -121,6 +121,16 @@ def score(api: httpx.Client, stand_in: StandIn) -> Callable[..., httpx.Response]
     return ask
 
 
+@pytest.fixture
+def ask(api: httpx.Client, stand_in: StandIn) -> Callable[..., httpx.Response]:
+    """POST something, its job done while it waits."""
+
+    def post(path: str, **options: Any) -> httpx.Response:
+        return stand_in.work_while(Kind.GENERATE, lambda: api.post(path, **options))
+
+    return post
+
+
 @contextmanager
 def client_of(app: FastAPI) -> Iterator[httpx.Client]:
     """A client of an app that serves HTTP for the length of a block."""

@@ -34,6 +34,7 @@ from worker.contract import (
     Kind,
     ModelDefaults,
     ModelFacts,
+    Request,
     ScoreRequest,
     ScoreResult,
     Verdict,
@@ -181,6 +182,20 @@ class StandIn:
             self.connection.hset(pictures_key(job.id), mapping={"0": picture(HEAT_SEED)})
         each = score(len(content) // len(request.images), request)
         return ScoreResult(scores=(each,) * len(request.images), view="none" if request.calibration else None)
+
+
+class Lost(StandIn):
+    """A worker whose pictures all overflow."""
+
+    def _there_and_back(self, job: Job, request: Any) -> Frozen:
+        found = super()._there_and_back(job, request)
+        return EncodeResult() if isinstance(found, EncodeResult) else VerifyResult(class_name="seven")
+
+
+def queued(answer: httpx.Response, redis: Redis) -> Request:
+    """The request that a worker gets for what was answered so."""
+    job = Job.fetch(answer.headers["X-Job-Id"], connection=redis, serializer="json")
+    return REQUESTS.validate_python(job.args[0])
 
 
 def picture(seed: int) -> bytes:
