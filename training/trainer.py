@@ -218,10 +218,11 @@ class Trainer:
         averaged = self.learner.average.averaged(state["average"])
         if saves:
             options = self.options
-            self.folder.save_state(state)
             part_bytes = int(options.part_mib * BYTES_PER_MIB) or None
             save(averaged, self.folder.checkpoint, self._card(), getattr(torch, options.weights_dtype), part_bytes)
             write_curve(self.folder.records(), self.folder.curve)
+            # Last: where one of the others breaks off, the step is made again on resuming.
+            self.folder.save_state(state)
         if draws:
             write_sample_sheet(averaged, self.folder.sheet(self.step), self.options.guidance)
 
