@@ -4,7 +4,6 @@ Owns the config, strict loading and the search by name; the weights' files are
 `model.weights`'. Never unpickles. Knows nothing of training state or of who serves the flow.
 """
 
-import hashlib
 import json
 import os
 from dataclasses import replace
@@ -63,13 +62,12 @@ def load(path: str | Path, device: str | torch.device = "cpu", **facts: Any) -> 
 
 
 def load_card(path: str | Path) -> Card:
-    """The card of a checkpoint folder; for a published file one that holds its digest alone.
+    """The card of a checkpoint folder.
 
     Raises:
-        CheckpointError: As `load`.
+        CheckpointError: As `load`; a published file, which has none.
     """
-    found = find(path)
-    return Card(digest=_digest(found)) if found.is_file() else _read_config(found)[1]
+    return _read_config(_find_folder(path))[1]
 
 
 def save(
@@ -120,11 +118,9 @@ def save_card(path: str | Path, card: Card) -> None:
     """Put `card` in place of the one of a checkpoint folder; its weights stay as they are.
 
     Raises:
-        CheckpointError: As `load_card`; a published file, which has no card; a card of other weights or classes.
+        CheckpointError: As `load_card`; a card of other weights or classes.
     """
-    folder = find(path)
-    if folder.is_file():
-        raise CheckpointError(f"{folder}: a published file has no card; `tarflow import` makes a folder that has")
+    folder = _find_folder(path)
     config, earlier = _read_config(folder)
     _check_class_names(config, card)
     if card.digest != earlier.digest:
@@ -136,12 +132,18 @@ def load_config(path: str | Path) -> TarFlowConfig:
     """The architecture of a checkpoint folder, without its weights.
 
     Raises:
-        CheckpointError: As `load`; a published file, whose architecture is in its tensors.
+        CheckpointError: As `load_card`.
     """
-    folder = find(path)
-    if folder.is_file():
-        raise CheckpointError(f"{folder}: a published file holds its architecture in its tensors alone")
-    return _read_config(folder)[0]
+    return _read_config(_find_folder(path))[0]
+
+
+def _find_folder(path: str | Path) -> Path:
+    found = find(path)
+    if found.is_file():
+        raise CheckpointError(
+            f"{found}: a published file says neither its noise nor its classes: `tarflow import` it first"
+        )
+    return found
 
 
 def _read_config(folder: Path) -> tuple[TarFlowConfig, Card]:
@@ -165,8 +167,3 @@ def _write_config(folder: Path, config: TarFlowConfig, card: Card) -> None:
     partial = folder / f"{CONFIG_FILE}.partial"
     partial.write_text(json.dumps({"architecture": config.to_json(), **card.to_json()}, indent=2) + "\n")
     os.replace(partial, folder / CONFIG_FILE)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -8,14 +8,18 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model import CheckpointError, load
+from model import load
 from model.calibration import DEFAULT_NAME, Provenance
 from model.calibration_files import FOLDER, check_name, save_calibration
 from model.checkpoint import find, load_card
 from model.device import find_device
 from pictures.complexity import encoder, probe_lengths
+from training.bounds import check_bounds
 from training.calibrator import calibrate, draw, read_held_out, report_draw
 from training.image_folder import read_image_folder, report_unreadable
+
+# Option: lowest and highest value.
+BOUNDS = {"images": (0, 2**31), "seed": (0, 2**32 - 1)}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +40,9 @@ def run_calibrate(parsed: argparse.Namespace, given: list[str]) -> int:
     Raises:
         CheckpointError, DataError, ValueError, OSError: A checkpoint, data or option that cannot be used.
     """
-    if parsed.images < 0:
-        raise ValueError(f"--images must be at least 0, got {parsed.images}")
-    if not 0 <= parsed.seed < 2**32:
-        raise ValueError(f"--seed must lie in 0..{2**32 - 1}, got {parsed.seed}")
-    name, folder = check_name(parsed.name), find(parsed.checkpoint)
-    if folder.is_file():
-        raise CheckpointError(f"{folder}: a published file has no room for a calibration; `tarflow import` it first")
-    flow, card = load(folder, find_device(parsed.device)), load_card(folder)
+    check_bounds(parsed, BOUNDS)
+    name, folder, card = check_name(parsed.name), find(parsed.checkpoint), load_card(parsed.checkpoint)
+    flow = load(folder, find_device(parsed.device))
     shape = (flow.config.image_size, flow.config.in_channels)
     data = read_held_out(parsed.data, *shape, card.class_names)
     report_unreadable(data)

@@ -5,12 +5,11 @@ of how a page reads.
 """
 
 import argparse
-import math
 import os
 from dataclasses import replace
 from pathlib import Path
 
-from model import CheckpointError, load
+from model import load
 from model.card import Card
 from model.card_page import card_page
 from model.checkpoint import find, load_card, load_config, save_card
@@ -50,8 +49,6 @@ def run_card(parsed: argparse.Namespace, _given: list[str]) -> int:
     """
     folder = find(parsed.checkpoint)
     card = _changed(load_card(parsed.checkpoint), parsed)
-    if folder.is_file():
-        raise CheckpointError(f"{folder}: a published file has no card; `tarflow import` makes a folder that has")
     if parsed.runs:
         log = read_run_logs(parsed.runs)
         write_curve(log.records, folder / CURVE)
@@ -78,8 +75,6 @@ def write_page(folder: Path) -> None:
 
 def _changed(card: Card, parsed: argparse.Namespace) -> Card:
     """The card with what was given in place of what it said."""
-    if parsed.hours is not None and not 0 <= parsed.hours < math.inf:
-        raise ValueError(f"--hours must be finite and at least 0, got {parsed.hours}")
     texts = {name: getattr(parsed, name) for name in TEXTS}
     lists = {"limits": parsed.limit and tuple(parsed.limit), "notes": parsed.note and tuple(parsed.note)}
     given = {name: value for name, value in (texts | lists | {"hours": parsed.hours}).items() if value is not None}

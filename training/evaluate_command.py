@@ -64,7 +64,8 @@ def run_evaluate(parsed: argparse.Namespace, given: list[str]) -> int:
             has been computed yet.
     """
     _check(parsed)
-    flow, card = load(parsed.checkpoint, find_device(parsed.device)), load_card(parsed.checkpoint)
+    card = load_card(parsed.checkpoint)
+    flow = load(parsed.checkpoint, find_device(parsed.device))
     extractor, drawings = _extractor(parsed, flow), _drawings(parsed, flow, card)
     data = _read(parsed.data, flow, card)
     reference = _read(parsed.reference, flow, card) if parsed.reference else data

@@ -56,7 +56,7 @@ class Engine:
         """Load a checkpoint; `device` is `auto`, `cpu`, `cuda` or `cuda:N`. With its calibrations, if it `judges`.
 
         Raises:
-            CheckpointError: It cannot be loaded.
+            CheckpointError: It cannot be loaded, or is a published file, which does not say its noise.
             ValueError: There is no such device.
         """
         found = find_device(device)

@@ -98,10 +98,10 @@ def test_the_same_command_gives_the_same_numbers(checkpoint: Path, held_out: Pat
     ("options", "says"),
     [
         (("--name", "../a"), "--name takes"),
-        (("--images", "-1"), "--images must be at least 0, got -1"),
+        (("--images", "-1"), "--images must lie in [0, 2147483648], got -1"),
         (("--images", "99"), "at least 100 images, got 99"),
         (("--images", "161"), "there are 160 images to draw from"),
-        (("--seed", "-1"), "--seed must lie in 0..4294967295, got -1"),
+        (("--seed", "-1"), "--seed must lie in [0, 4294967295], got -1"),
         (("--device", "abacus"), "device must be auto"),
         (("--train-data", "nowhere"), "nowhere: no such folder"),
     ],
@@ -116,7 +116,7 @@ def test_a_bad_option_is_refused_by_name(
 
 def test_a_published_file_is_refused_with_the_way_on(held_out: Path, capsys: Text) -> None:
     assert calibrate(GOLDEN / "conditional.pth", held_out) == 2
-    assert "a published file has no room for a calibration; `tarflow import` it first" in capsys.readouterr().err
+    assert "`tarflow import` it first" in capsys.readouterr().err
 
 
 def test_generated_pictures_are_refused(checkpoint: Path, held_out: Path, capsys: Text) -> None:

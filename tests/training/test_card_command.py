@@ -102,8 +102,8 @@ def test_a_sheet_has_a_row_for_each_class(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--hours", "-1"), "--hours must be finite and at least 0, got -1"),
-        (("--hours", "nan"), "--hours must be finite and at least 0, got nan"),
+        (("--hours", "-1"), "hours must be finite and at least 0, got -1"),
+        (("--hours", "nan"), "hours must be finite and at least 0, got nan"),
         (("--run", "nowhere"), "nowhere: not the folder of a run"),
     ],
 )
@@ -119,4 +119,4 @@ def test_a_bad_option_is_refused_by_name_and_changes_nothing(
 def test_a_published_file_has_no_card(capsys: Text) -> None:
     golden = Path(__file__).parents[1] / "golden" / "conditional.pth"
     assert main(["card", str(golden)]) == 2
-    assert "a published file has no card" in capsys.readouterr().err
+    assert "`tarflow import` it first" in capsys.readouterr().err

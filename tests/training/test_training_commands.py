@@ -187,6 +187,16 @@ def test_an_unknown_checkpoint_is_refused_by_name(make_folder: Callable[..., Pat
     assert "no checkpoint 'nobody'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("more", [(), ("--record",)])
+def test_a_published_file_is_not_evaluated_for_nothing_says_its_noise(
+    published: Path, make_folder: Callable[..., Path], capsys: Text, more: tuple[str, ...]
+) -> None:
+    assert main(["evaluate", "--checkpoint", str(published), "--data", str(make_folder()), *more]) == 2
+    said = capsys.readouterr()
+    assert "`tarflow import` it first" in said.err
+    assert (said.out, "evaluating" in said.err) == ("", False)
+
+
 def test_an_imported_file_has_the_log_prob_of_the_published_one(published: Path, tmp_path: Path) -> None:
     assert main(["import", str(published), "--out", str(tmp_path / "imported")]) == 0
     images, labels = torch.rand(3, 3, 16, 16), torch.tensor([0, 9, -1])

@@ -17,7 +17,6 @@ from worker.calibrations import QUANTILES
 from worker.engine import Engine
 
 Log = pytest.LogCaptureFixture
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture
@@ -45,10 +44,6 @@ def test_the_calibrations_of_a_checkpoint_are_told_of_the_default_first(checkpoi
 
 def test_a_checkpoint_without_a_calibration_tells_of_none(make_checkpoint: CheckpointMaker) -> None:
     assert names(started(make_checkpoint())) == []
-
-
-def test_a_published_file_has_no_calibration() -> None:
-    assert names(Engine.start("golden", str(GOLDEN / "conditional.pth"), "cpu")) == []
 
 
 def test_the_facts_of_a_calibration_are_its_own(engine: Engine) -> None:

@@ -3,13 +3,14 @@
 import dataclasses
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from model import denoise, sample
+from model import CheckpointError, denoise, sample
 from model.card import Card, SamplingDefaults
 from model.pixels import to_pixels
 from tests.worker.conftest import EngineMaker, generate_request, made, overflow, run_away
@@ -19,6 +20,7 @@ from worker.errors import ModelChanged, NonFiniteSample
 from worker.images import encode_pictures
 from worker.painting import Painting
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 # The width of the bundled checkpoints: matrix kernels differ by size.
 MNIST: dict[str, Any] = {"image_size": 28, "channels": 128, "head_dim": 64}
 ALONE = 8  # of a batch, compared with what they are alone
@@ -213,6 +215,11 @@ def test_pixels_beside_a_request_that_fails_are_what_they_are_alone(make_engine:
 def test_a_request_for_other_weights_is_refused(engine: Engine) -> None:
     with pytest.raises(ModelChanged, match="other-weights"):
         engine.generate([generate_request(engine), generate_request(engine, model_digest="other-weights")])
+
+
+def test_a_published_file_is_not_served_for_nothing_says_its_noise() -> None:
+    with pytest.raises(CheckpointError, match="`tarflow import` it first"):
+        Engine.start("golden", str(GOLDEN / "conditional.pth"), "cpu")
 
 
 def test_the_facts_are_those_of_the_checkpoint(engine: Engine) -> None:
