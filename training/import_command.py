@@ -12,9 +12,12 @@ from model import CheckpointError, TarFlow, load, save
 from model.card import Card, SamplingDefaults
 from model.config import NoiseType
 from model.published import facts_of_name
+from training.bounds import check_bounds
 from training.class_names import read_class_names
 
 NAMED = ("patch_size", "channels", "blocks", "layers_per_block")
+# Option: lowest and highest value.
+BOUNDS = {"guidance": (0, 20)}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +46,9 @@ def run_import(parsed: argparse.Namespace, given: list[str]) -> int:
 
     Raises:
         CheckpointError: A file that is no TarFlow, or facts that contradict each other.
-        ValueError, OSError: Class names that cannot be read.
+        ValueError, OSError: An option out of its bounds, or class names that cannot be read.
     """
+    check_bounds(parsed, BOUNDS)
     named = facts_of_name(parsed.file.name)
     noise_std = parsed.noise_std if parsed.noise_std is not None else named.get("noise_std")
     if noise_std is None:

@@ -219,6 +219,15 @@ def test_an_imported_card_says_class_names_and_guidance(published: Path, tmp_pat
     assert (card.class_names, card.sampling.guidance) == (tuple(names), 1.5)
 
 
+@pytest.mark.parametrize("guidance", ["-1", "20.5", "nan"])
+def test_a_guidance_that_no_request_may_have_is_not_imported(
+    published: Path, tmp_path: Path, capsys: Text, guidance: str
+) -> None:
+    assert main(["import", str(published), "--out", str(tmp_path / "imported"), "--guidance", guidance]) == 2
+    assert f"--guidance must lie in [0, 20], got {float(guidance)}" in capsys.readouterr().err
+    assert not (tmp_path / "imported").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
