@@ -52,8 +52,10 @@ class TarFlowConfig:
         if self.channels % self.head_dim:
             raise ValueError(f"channels must be a multiple of head_dim {self.head_dim}, got {self.channels}")
         _check_integer("num_classes", self.num_classes, least=0)
-        if not 0 <= self.noise_std <= 1:
-            raise ValueError(f"noise_std must lie in [0, 1], got {self.noise_std}")
+        if type(self.volume_preserving) is not bool:
+            raise ValueError(f"volume_preserving must be true or false, got {self.volume_preserving!r}")
+        if not isinstance(self.noise_std, int | float) or type(self.noise_std) is bool or not 0 <= self.noise_std <= 1:
+            raise ValueError(f"noise_std must lie in [0, 1], got {self.noise_std!r}")
         if self.noise_type not in get_args(NoiseType):
             raise ValueError(f"noise_type must be one of {get_args(NoiseType)}, got {self.noise_type!r}")
 

@@ -37,6 +37,10 @@ FIELDS: dict[str, Any] = {
         ("noise_std", -0.1, r"\[0, 1\]"),
         ("noise_std", 1.1, r"\[0, 1\]"),
         ("noise_std", math.nan, r"\[0, 1\]"),
+        ("noise_std", True, r"\[0, 1\]"),
+        ("noise_std", "0.1", r"\[0, 1\]"),
+        ("volume_preserving", "false", "true or false"),
+        ("volume_preserving", 0, "true or false"),
         ("noise_type", "pink", "gaussian.*uniform"),
     ],
 )
