@@ -101,7 +101,8 @@ def check_finite(tensors: Iterable[tuple[str, Tensor]]) -> None:
 
 
 def _config_of_shapes(state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> TarFlowConfig:
-    indices = {tuple(map(int, found)) for name in state if (found := re.findall(r"blocks\.(\d+)", name))}
+    # Counted, not the largest taken: one stray name must not ask for a flow of a million blocks.
+    indices = {tuple(found) for name in state if (found := re.findall(r"blocks\.(\d+)", name))}
     try:
         channels, patch_dims = state["blocks.0.proj_in.weight"].shape
         length = len(state["blocks.0.pos_embed"])
@@ -119,8 +120,8 @@ def _config_of_shapes(state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
             image_size=side * patch_size,
             patch_size=patch_size,
             channels=channels,
-            blocks=1 + max(block for block, *_ in indices),
-            layers_per_block=1 + max(layer for _, layer in (pair for pair in indices if len(pair) == 2)),
+            blocks=len({block for block, *_ in indices}),
+            layers_per_block=len({pair[1] for pair in indices if len(pair) == 2}),
             num_classes=num_classes,
             volume_preserving=outputs == patch_dims,
             **facts,

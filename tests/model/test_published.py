@@ -91,6 +91,15 @@ def test_a_fact_that_cannot_be_is_refused_by_name(facts: dict[str, Any], message
         (lambda state: state["blocks.0.pos_embed"].fill_(torch.inf), "blocks.0.pos_embed holds 72 non-finite"),
         (lambda state: state["var"].fill_(0), "var holds 0.0: a variance is above 0"),
         (lambda state: state.update({"stray.attn_mask": torch.ones(9, 9)}), "Unexpected key.*stray.attn_mask"),
+        (
+            lambda state: state.update({"blocks.3000000.pos_embed": torch.ones(1)}),
+            r"Unexpected key.*blocks\.3000000\.pos_embed",
+        ),
+        (
+            lambda state: state.update({"blocks.0.attn_blocks.3000000.mlp.norm.bias": torch.ones(1)}),
+            r"Unexpected key.*blocks\.0\.attn_blocks\.3000000\.mlp\.norm\.bias",
+        ),
+        (lambda state: state.update({f"blocks.{'9' * 5000}.pos_embed": torch.ones(1)}), "Unexpected key"),
         (lambda state: state.update({3: torch.zeros(1)}), "not a plain dict of tensors"),
         (lambda state: state.update(epoch=3), "not a plain dict of tensors"),
         (lambda state: state.clear(), "no TarFlow"),
