@@ -13,7 +13,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from benchmarks.classifier import Judge, load_judge
 from model import TarFlow, load
+from model.card import SamplingDefaults
 from model.checkpoint import add_metrics, load_card
 from model.device import find_device
 from model.pixels import contact_sheet
@@ -42,13 +43,13 @@ class Recognition:
     seconds: float
 
 
-def draw(flow: TarFlow, per_class: int, guidance: float, batch_size: int, seed: int) -> Tensor:
+def draw(flow: TarFlow, per_class: int, sampling: SamplingDefaults, batch_size: int, seed: int) -> Tensor:
     """uint8 pixels (classes * per_class, C, H, W), class by class; every guidance starts from the same noise."""
     labels = torch.arange(flow.config.num_classes).repeat_interleave(per_class)
-    progress = Progress(f"sampling at guidance {guidance:g}, image", len(labels))
+    progress = Progress(f"sampling at guidance {sampling.guidance:g}, image", len(labels))
     batches = []
     for index, batch in enumerate(labels.split(batch_size)):
-        batches.append(class_samples(flow, batch, guidance, seed + index))
+        batches.append(class_samples(flow, batch, sampling, seed + index))
         progress.advance(len(batch))
     return torch.cat(batches)
 
@@ -111,8 +112,8 @@ def measure(parsed: argparse.Namespace) -> tuple[Judge, list[Recognition]]:
     drawn, results = [], []
     # Each once, in order: the checkpoint's own may be 0.
     for guidance in dict.fromkeys(parsed.guidance or (card.sampling.guidance, 0.0)):
-        started_s = time.perf_counter()
-        drawn.append(draw(flow, parsed.per_class, guidance, parsed.batch_size, parsed.seed))
+        started_s, sampling = time.perf_counter(), replace(card.sampling, guidance=guidance)
+        drawn.append(draw(flow, parsed.per_class, sampling, parsed.batch_size, parsed.seed))
         results.append(recognition(judge, drawn[-1], class_names, guidance, time.perf_counter() - started_s))
     if parsed.out:
         parsed.out.parent.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ def run_card(parsed: argparse.Namespace, _given: list[str]) -> int:
         write_curve(log.records, folder / CURVE)
         card = replace(card, curve=CURVE, hours=round(log.hours, 2) if parsed.hours is None else parsed.hours)
     if parsed.sheet:
-        write_sample_sheet(load(parsed.checkpoint), folder / SHEET, card.sampling.guidance)
+        write_sample_sheet(load(parsed.checkpoint), folder / SHEET, card.sampling)
         card = replace(card, sheet=SHEET)
     save_card(parsed.checkpoint, card)
     write_page(folder)

@@ -1,16 +1,18 @@
-"""Samples of a checkpoint in numbers: image i is made from seed + i alone.
+"""Samples of a checkpoint as a request gets them that says nothing else; in numbers, image i from seed + i alone.
 
-Owns the noise, the labels and the batches. Knows nothing of what the images are for.
+Owns the noise, the labels, the batches, and what a card's sampling defaults mean. Knows nothing of what the images
+are for.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from model import Sampler, TarFlow, denoise, sample
+from model.card import SamplingDefaults
 from model.sampler import Method
 
 
@@ -20,18 +22,24 @@ class Drawing:
 
     Attributes:
         flow: The flow.
-        guidance: Weight, 0 = plain.
+        sampling: How the card says that they are drawn.
         method: `auto`, `sequential` or `parallel`.
         seed: Of the first image.
     """
 
     flow: TarFlow
-    guidance: float
+    sampling: SamplingDefaults
     method: Method = "auto"
     seed: int = 0
 
+    @property
+    def guidance(self) -> float:
+        """The weight that takes effect: without classes, and at temperature 1, both branches are one."""
+        guides = self.flow.config.num_classes or self.sampling.attention_temperature < 1
+        return self.sampling.guidance if guides else 0.0
+
     def batches(self, labels: Tensor, batch_size: int) -> Iterator[Tensor]:
-        """Iterate over images (n, C, H, W) on the CPU under labels (N,), clipped to [-1, 1], denoised if they can be.
+        """Iterate over images (n, C, H, W) on the CPU under labels (N,), clipped to [-1, 1].
 
         Raises:
             ValueError: An image is not finite, as strong guidance can make it.
@@ -40,12 +48,8 @@ class Drawing:
             yield self._images(indices, labels[indices])
 
     def _images(self, indices: Tensor, labels: Tensor) -> Tensor:
-        config, device = self.flow.config, self.flow.var.device
-        noise = self._noise(indices).to(device)
-        classes = labels.to(device) if config.num_classes else None
-        images = sample(self.flow, noise, classes, self.guidance, method=self.method, sampler=self._sampler)
-        if config.noise_type == "gaussian":
-            images = denoise(self.flow, images, classes)
+        noise, sampling = self._noise(indices), replace(self.sampling, guidance=self.guidance)
+        images = draw(self.flow, noise, labels, sampling, self.method, self._sampler)
         if broken := int((~images.flatten(1).isfinite().all(dim=1)).sum()):
             raise ValueError(f"{broken} of {len(images)} samples are not finite: lower --guidance {self.guidance:g}")
         return images.clamp(-1, 1).cpu()
@@ -59,6 +63,32 @@ class Drawing:
     @cached_property
     def _sampler(self) -> Sampler:
         return Sampler.prepare(self.flow)
+
+
+def draw(
+    flow: TarFlow,
+    noise: Tensor,
+    labels: Tensor,
+    sampling: SamplingDefaults,
+    method: Method = "auto",
+    sampler: Sampler | None = None,
+) -> Tensor:
+    """Images (N, C, H, W), unclipped, of noise (N, T, D) under labels (N,), which count where the flow has classes."""
+    device = flow.var.device
+    classes = labels.to(device) if flow.config.num_classes else None
+    images = sample(
+        flow,
+        noise.to(device),
+        classes,
+        sampling.guidance,
+        annealed=sampling.annealed,
+        attention_temperature=sampling.attention_temperature,
+        method=method,
+        sampler=sampler,
+    )
+    if sampling.denoise and flow.config.noise_type == "gaussian":
+        images = denoise(flow, images, classes)
+    return images
 
 
 def labels_like(labels: Tensor, count: int, seed: int) -> Tensor:

@@ -7,6 +7,7 @@ import argparse
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -124,15 +125,19 @@ def _extractor(parsed: argparse.Namespace, flow: TarFlow) -> FeatureExtractor | 
 def _drawings(parsed: argparse.Namespace, flow: TarFlow, card: Card) -> dict[str, Drawing]:
     """What is drawn by: one way, or the two that --compare names."""
     guidance = card.sampling.guidance if parsed.guidance is None else parsed.guidance
+    sampling = replace(card.sampling, guidance=guidance)
     if not parsed.compare:
-        return {"auto": Drawing(flow, guidance, "auto", parsed.seed)}
+        return {"auto": Drawing(flow, sampling, "auto", parsed.seed)}
     kind, _, value = parsed.compare.partition("=")
     methods: list[Method] = [each for each in get_args(Method) if each in value.split(",")]
     if kind == "checkpoint" and value:
-        ways = {f"checkpoint={parsed.checkpoint}": flow, parsed.compare: load(value, flow.var.device)}
-        drawings = {name: Drawing(each, guidance, "auto", parsed.seed) for name, each in ways.items()}
+        others = replace(load_card(value).sampling, guidance=guidance)
+        drawings = {
+            f"checkpoint={parsed.checkpoint}": Drawing(flow, sampling, "auto", parsed.seed),
+            parsed.compare: Drawing(load(value, flow.var.device), others, "auto", parsed.seed),
+        }
     elif kind == "method" and len(value.split(",")) == len(methods) == 2:
-        drawings = {f"method={method}": Drawing(flow, guidance, method, parsed.seed) for method in methods}
+        drawings = {f"method={method}": Drawing(flow, sampling, method, parsed.seed) for method in methods}
     else:
         known = ", ".join(get_args(Method))
         raise ValueError(f"--compare must be checkpoint=NAME or method=A,B of {known}, got {parsed.compare!r}")
@@ -166,6 +171,6 @@ def _metrics(found: Evaluation | None, quality: SampleQuality | None) -> dict[st
             f"frechet_distance_{at}": quality.frechet_distance,
             f"precision_{at}": quality.precision,
             f"recall_{at}": quality.recall,
-            "frechet_samples": quality.samples,
+            f"frechet_samples_{at}": quality.samples,
         }
     return metrics

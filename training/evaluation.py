@@ -48,12 +48,12 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(flow: TarFlow, data: ImageFolder, batch_size: int = 100, seed: int = 0, quiet: bool = False) -> Evaluation:
+def evaluate(flow: TarFlow, data: ImageFolder, batch_size: int = 100, seed: int = 0) -> Evaluation:
     """Figures of `flow` on `data`; the noise draws depend on `seed` and the order of the images alone."""
     started_s = time.perf_counter()
     device = next(flow.parameters()).device
     generator = torch.Generator().manual_seed(seed)
-    progress = Progress("evaluating, image", len(data), enabled=not quiet)
+    progress = Progress("evaluating, image", len(data))
     densities, correct = [], 0
     for pixels, labels in zip(data.pixels.split(batch_size), data.labels.split(batch_size), strict=True):
         # Image by image: torch draws a batch as a whole, other numbers for another split into batches.

@@ -224,18 +224,21 @@ class Trainer:
             # Last: where one of the others breaks off, the step is made again on resuming.
             self.folder.save_state(state)
         if draws:
-            write_sample_sheet(averaged, self.folder.sheet(self.step), self.options.guidance)
+            write_sample_sheet(averaged, self.folder.sheet(self.step), self._sampling())
 
     def _card(self) -> Card:
         options = self.options
         return replace(
             self._told(),
             class_names=self.data.class_names if self.flow.config.num_classes else (),
-            sampling=SamplingDefaults(guidance=options.guidance, denoise=options.noise_type == "gaussian"),
+            sampling=self._sampling(),
             trained_on=options.trained_on or options.data.name,
             data_licence=options.data_licence,
             command=options.command,
         )
+
+    def _sampling(self) -> SamplingDefaults:
+        return SamplingDefaults(guidance=self.options.guidance, denoise=self.options.noise_type == "gaussian")
 
     def _told(self) -> Card:
         """What people said of the checkpoint, which further steps do not change; figures and pictures they do."""

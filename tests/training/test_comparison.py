@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from model import TarFlow
+from model.card import SamplingDefaults
 from training.comparison import compare
 from training.drawing import Drawing
 from training.features import FeatureExtractor
@@ -25,7 +26,7 @@ EXTRACTOR = FeatureExtractor("corners", corners, torch.device("cpu"))
 
 def plain(flow: TarFlow) -> Drawing:
     """A drawing without guidance."""
-    return Drawing(flow, 0.0)
+    return Drawing(flow, SamplingDefaults())
 
 
 def test_a_way_beside_itself_makes_the_same_pixels(make_shifting_flow: FlowMaker) -> None:
@@ -50,7 +51,7 @@ def test_the_mean_and_the_share_of_equal_pixels_are_over_all_values(make_shiftin
 
 def test_methods_are_compared_by_name_and_number(make_shifting_flow: FlowMaker) -> None:
     flow = make_shifting_flow(-0.3, 0.3)
-    drawings = {method: Drawing(flow, 0.0, method) for method in ("sequential", "parallel")}
+    drawings = {method: Drawing(flow, SamplingDefaults(), method) for method in ("sequential", "parallel")}
     found = compare(drawings, LABELS, 8)
     assert (found.first, found.second, found.samples) == ("sequential", "parallel", 8)
     assert found.max_abs_difference < 1e-4

@@ -1,13 +1,19 @@
 """Owns the laws of drawing samples: image i is made from seed + i alone, under its own label."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from model import TarFlow
+from model import TarFlow, TarFlowConfig, denoise, sample
+from model.card import SamplingDefaults
+from model.pixels import to_pixels
+from tests.training.conftest import TINY
 from training.drawing import Drawing, labels_like
+from training.sample_sheet import class_samples
 
 FlowMaker = Callable[..., TarFlow]
 LABELS = torch.tensor([0, 1, 1, 0, 1])
@@ -15,7 +21,7 @@ LABELS = torch.tensor([0, 1, 1, 0, 1])
 
 def drawn(flow: TarFlow, labels: Tensor = LABELS, batch_size: int = 5, seed: int = 0) -> Tensor:
     """All images of a drawing without guidance."""
-    return torch.cat(list(Drawing(flow, 0.0, "sequential", seed).batches(labels, batch_size)))
+    return torch.cat(list(Drawing(flow, SamplingDefaults(), "sequential", seed).batches(labels, batch_size)))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
@@ -44,6 +50,61 @@ def test_each_image_is_under_its_own_label(make_shifting_flow: FlowMaker) -> Non
     inside = drawn(plain)[:, 0, 4:].abs() < 0.8
     for image, label, kept in zip(moved, LABELS, inside, strict=True):
         torch.testing.assert_close(image[kept], torch.full_like(image[kept], (-0.2, 0.2)[label]))
+
+
+@pytest.fixture
+def busy_flow() -> TarFlow:
+    """A flow of two classes none of whose weights is zero, so that everything a card says counts."""
+    flow = TarFlow(TarFlowConfig(**TINY, num_classes=2, noise_std=0.3))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in flow.parameters():
+            weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
+    return flow.eval()
+
+
+def noise_of(flow: TarFlow, seed: int = 0) -> Tensor:
+    """The noise of the first image of a seed, (1, T, D)."""
+    shape = (flow.config.patches, flow.config.patch_dims)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))[None]
+
+
+PLAIN = SamplingDefaults(guidance=2.0, denoise=False)
+
+
+@pytest.mark.parametrize("change", [{"annealed": True}, {"attention_temperature": 0.2}, {"guidance": 0.0}])
+def test_images_are_sampled_as_the_card_says(busy_flow: TarFlow, change: dict[str, Any]) -> None:
+    label, sampling = torch.tensor([1]), replace(PLAIN, **change)
+    (image,), (other,) = (next(Drawing(busy_flow, each).batches(label, 1)) for each in (sampling, PLAIN))
+    told = {"guidance": 2.0, "annealed": False, "attention_temperature": 1.0} | change
+    expected = sample(busy_flow, noise_of(busy_flow), label, **told).clamp(-1, 1)[0]
+    torch.testing.assert_close(image, expected, rtol=0, atol=1e-5)
+    assert not torch.equal(image, other)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_images_are_denoised_where_the_card_says_so(busy_flow: TarFlow, wanted: bool) -> None:
+    label = torch.tensor([0])
+    noisy = sample(busy_flow, noise_of(busy_flow), label, guidance=0.0)
+    expected = denoise(busy_flow, noisy, label) if wanted else noisy
+    (image,) = next(Drawing(busy_flow, SamplingDefaults(denoise=wanted)).batches(label, 1))
+    torch.testing.assert_close(image, expected.clamp(-1, 1)[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [{"annealed": True}, {"attention_temperature": 0.2}, {"denoise": True}])
+def test_a_sheet_is_sampled_as_the_card_says(busy_flow: TarFlow, change: dict[str, Any]) -> None:
+    label, sampling = torch.tensor([1]), replace(PLAIN, **change)
+    (drawn,) = next(Drawing(busy_flow, sampling).batches(label, 1))
+    torch.testing.assert_close(class_samples(busy_flow, label, sampling)[0], to_pixels(drawn, busy_flow.config))
+    assert not torch.equal(class_samples(busy_flow, label, sampling), class_samples(busy_flow, label, PLAIN))
+
+
+@pytest.mark.parametrize(("temperature", "guidance"), [(1.0, 0.0), (0.5, 2.0)])
+def test_guidance_that_has_nothing_to_guide_by_is_none(
+    make_shifting_flow: FlowMaker, temperature: float, guidance: float
+) -> None:
+    sampling = SamplingDefaults(guidance=2.0, attention_temperature=temperature)
+    assert Drawing(make_shifting_flow(), sampling).guidance == guidance
 
 
 def test_images_end_at_black_and_white(make_shifting_flow: FlowMaker) -> None:

@@ -89,8 +89,24 @@ def test_record_writes_the_figures_with_their_command(evaluate: Evaluate, featur
     found = evaluate("--no-likelihood", "--samples", "8", "--features", features, "--record")
     card = load_card(checkpoint)
     assert card.metrics["frechet_distance_at_guidance_0.5"] == found["sample_quality"]["frechet_distance"]
+    assert card.metrics["frechet_samples_at_guidance_0.5"] == 8
     assert set(card.measured_by) == set(card.metrics)
     assert card.measured_by["recall_at_guidance_0.5"].startswith("tarflow evaluate --checkpoint ")
+
+
+def test_figures_at_two_guidances_stand_beside_each_other(evaluate: Evaluate, features: Path, checkpoint: Path) -> None:
+    for count, guidance in (("8", "0"), ("9", "1")):
+        evaluate("--no-likelihood", "--samples", count, "--features", features, "--guidance", guidance, "--record")
+    metrics = load_card(checkpoint).metrics
+    assert [metrics[f"frechet_samples_at_guidance_{guidance}"] for guidance in (0, 1)] == [8, 9]
+
+
+def test_figures_of_a_flow_without_classes_are_of_unguided_pictures(
+    make_shifting_flow: Callable[..., TarFlow], evaluate: Evaluate, features: Path, checkpoint: Path
+) -> None:
+    save(make_shifting_flow(noise_std=0.1), checkpoint, Card(sampling=SamplingDefaults(guidance=2.0)))
+    evaluate("--no-likelihood", "--samples", "8", "--features", features, "--record")
+    assert "frechet_distance_at_guidance_0" in load_card(checkpoint).metrics
 
 
 def test_two_methods_are_compared_on_the_same_noise(evaluate: Evaluate) -> None:

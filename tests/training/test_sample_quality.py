@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from model import TarFlow
+from model.card import SamplingDefaults
 from model.pixels import to_pixels
 from training.drawing import Drawing, labels_like
 from training.features import FeatureExtractor
@@ -28,13 +29,13 @@ EXTRACTOR = FeatureExtractor("corners", corners, torch.device("cpu"))
 @pytest.fixture
 def drawing(make_shifting_flow: FlowMaker) -> Drawing:
     """Of a flow of two classes."""
-    return Drawing(make_shifting_flow(-0.3, 0.3, noise_std=0.1), guidance=0.5, seed=9)
+    return Drawing(make_shifting_flow(-0.3, 0.3, noise_std=0.1), SamplingDefaults(guidance=0.5), seed=9)
 
 
 def own_samples(drawing: Drawing, seed: int = 9) -> ImageFolder:
     """Samples of the flow, as if they were real images: as many of each class."""
     labels = labels_like(torch.tensor([0, 1]).repeat_interleave(COUNT // 2), COUNT, seed)
-    images = torch.cat(list(Drawing(drawing.flow, drawing.guidance, seed=seed).batches(labels, COUNT)))
+    images = torch.cat(list(Drawing(drawing.flow, drawing.sampling, seed=seed).batches(labels, COUNT)))
     return ImageFolder(to_pixels(images, drawing.flow.config), labels, ("dark", "light"), ())
 
 

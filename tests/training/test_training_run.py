@@ -152,8 +152,9 @@ def test_a_sheet_is_a_grey_png_of_ten_columns_and_a_row_for_each_class(
 
 
 def test_a_sheet_of_colours_is_rgb(make_shifting_flow: Callable[..., TarFlow], tmp_path: Path) -> None:
-    write_sample_sheet(make_shifting_flow(in_channels=3), tmp_path / "new" / "sheet.png", guidance=0.0, columns=3)
-    with Image.open(tmp_path / "new" / "sheet.png") as sheet:
+    file = tmp_path / "new" / "sheet.png"
+    write_sample_sheet(make_shifting_flow(in_channels=3), file, SamplingDefaults(), columns=3)
+    with Image.open(file) as sheet:
         assert (sheet.mode, sheet.size) == ("RGB", (32, 102))
 
 
