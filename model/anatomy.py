@@ -46,9 +46,9 @@ class Anatomy:
 
 def dissect(flow: TarFlow, images: Tensor, labels: Tensor | None = None) -> Anatomy:
     """The anatomy of images (N, C, H, W) under labels (N,); arguments and errors as `TarFlow.encode`."""
-    flow.check_images(images)
-    energies, log_abs_dets = [flow.patchify(images).square().mean(dim=2)], []
+    energies, log_abs_dets = [], []
     for latents, log_abs_det in flow.passes(images, labels):
         energies.append(latents.square().mean(dim=2))
         log_abs_dets.append(log_abs_det)
+    energies.insert(0, flow.patchify(images).square().mean(dim=2))
     return Anatomy(latents, flow.patch_log_prior(latents), torch.stack(log_abs_dets, 1), torch.stack(energies, 1))

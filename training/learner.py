@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from model import TarFlow, load
+from model import TarFlow, TarFlowConfig, load
 from training.average import Average
 from training.options import TrainOptions
 from training.process_group import ProcessGroup
-from training.sharding import gathered, restore_optimizer, shard, take_whole, whole, whole_optimizer
+from training.sharding import State, gathered, restore_optimizer, shard, take_whole, whole, whole_optimizer
 
 BETAS = (0.9, 0.95)
 
@@ -106,18 +106,20 @@ class Learner:
         self.average.restore(state["average"])
         restore_optimizer(self.optimizer, state["optimizer"])
 
+    def start_from(self, weights: State) -> None:
+        """Take whole weights by name for the flow and its average."""
+        take_whole(dict(self.flow.named_parameters()), weights)
+        self.average.restore(weights)
 
-def initial_flow(options: TrainOptions, num_classes: int) -> TarFlow:
-    """A new flow, or one with the weights of `--init`.
+
+def initial_weights(init: str, config: TarFlowConfig) -> State:
+    """The weights of the checkpoint that `--init` names, for a flow of `config`.
 
     Raises:
         CheckpointError: There is no such checkpoint.
         ValueError: It is of another architecture; its noise may be another.
     """
-    flow = TarFlow(options.architecture(num_classes))
-    if options.init:
-        start = load(options.init)
-        if replace(start.config, noise_std=flow.config.noise_std, noise_type=flow.config.noise_type) != flow.config:
-            raise ValueError(f"--init {options.init} is {start.config}, the options say {flow.config}")
-        flow.load_state_dict(start.state_dict())
-    return flow
+    start = load(init)
+    if replace(start.config, noise_std=config.noise_std, noise_type=config.noise_type) != config:
+        raise ValueError(f"--init {init} is {start.config}, the options say {config}")
+    return dict(start.named_parameters())

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model import CheckpointError, save
+from model import CheckpointError, TarFlow, save
 from model.card import Card, SamplingDefaults
 from model.checkpoint import load_card
 from training.batches import Batches, place
 from training.curve import write_curve
 from training.image_folder import DataError, ImageFolder, read_image_folder, report_unreadable
-from training.learner import Learner, initial_flow
+from training.learner import Learner, initial_weights
 from training.options import TrainOptions
 from training.process_group import ProcessGroup
 from training.progress import Progress
@@ -75,7 +75,7 @@ class Trainer:
     def __post_init__(self) -> None:
         options, device = self.options, self.group.device
         torch.manual_seed(options.seed)
-        self.flow = initial_flow(options, len(self.data.class_names)).to(device)
+        self.flow = TarFlow(options.architecture(len(self.data.class_names))).to(device)
         self.learner = Learner(self.flow, options, self.group)
         self.batches = Batches(
             place(self.data, device, options.device_data_gib),
@@ -98,6 +98,7 @@ class Trainer:
 
         Raises:
             ResumeError: The folder cannot be begun or resumed.
+            CheckpointError, ValueError: The checkpoint that it is to start from is not there, or another architecture.
             Diverged: Too many steps in a row without finite gradients.
         """
         self._begin()
@@ -133,7 +134,10 @@ class Trainer:
             self._restore(self.folder.resume(self.options))
             if self.group.leads:
                 self.folder.truncate_log(self.step)
-        elif self.group.leads:
+            return
+        if self.options.init:
+            self.learner.start_from(initial_weights(self.options.init, self.flow.config))
+        if self.group.leads:
             self.folder.begin(self.options)
 
     def _advance(self) -> None:

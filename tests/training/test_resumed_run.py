@@ -1,6 +1,7 @@
 """Owns the laws of resuming: a run cut anywhere ends as the unbroken one, and no other run gets in."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -178,6 +179,14 @@ def test_a_line_torn_by_the_power_cut_is_dropped(
     with (options.out / "log.jsonl").open("a") as file:
         file.write('{"step": 4, "lo')
     assert [record["step"] for record in records(make_run(resume=True))] == list(range(1, STEPS + 1))
+
+
+def test_a_run_that_began_from_a_checkpoint_is_resumed_without_it(make_run: RunMaker) -> None:
+    start = make_run(out="start", seed=1) / "checkpoint"
+    whole = make_run(out="whole", init=str(start))
+    make_run(init=str(start), stop_after=2)
+    shutil.rmtree(start)
+    torch.testing.assert_close(state_of(make_run(init=str(start), resume=True)), state_of(whole), rtol=0, atol=0)
 
 
 def test_a_save_that_fails_at_the_last_step_is_made_up_for_on_resume(make_run: RunMaker) -> None:
