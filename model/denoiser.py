@@ -28,9 +28,11 @@ def denoise(flow: TarFlow, images: Tensor, labels: Tensor | None = None, noise_s
         is kept: images are taken in chunks, and where one alone needs more, recomputed block by block.
 
     Raises:
-        ValueError: A wrong shape or class, or no noise_std given for a flow that was not
-            trained with Gaussian noise.
+        ValueError: A wrong shape, dtype or class, no noise_std given for a flow that was not
+            trained with Gaussian noise, or within `torch.inference_mode`, which has no gradients.
     """
+    if torch.is_inference_mode_enabled():
+        raise ValueError("denoise needs gradients: call it outside torch.inference_mode; torch.no_grad is no hindrance")
     if noise_std is None:
         if flow.config.noise_type != "gaussian":
             raise ValueError(
@@ -39,6 +41,7 @@ def denoise(flow: TarFlow, images: Tensor, labels: Tensor | None = None, noise_s
         noise_std = flow.config.noise_std
     if not 0 <= noise_std < float("inf"):
         raise ValueError(f"noise_std must be finite and at least 0, got {noise_std}")
+    flow.check_images(images)
     flow.check_labels(labels, len(images))
     each = score_bytes(flow.config, 1, images.element_size())
     chunks = torch.arange(len(images), device=images.device).split(max(1, CHUNK_BYTES // each))

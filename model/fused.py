@@ -35,11 +35,12 @@ def load_kernel() -> ModuleType | None:
     """The compiled loop, tried once; None, said once, where there is no numba or it does not work."""
     try:
         kernel = importlib.import_module("model.fused_kernel")
-        with torch.random.fork_rng(devices=()):  # A sample must not draw from its caller's generator.
+        # Nothing of the caller's: neither its generator, nor the device and the dtype that it takes by default.
+        with torch.random.fork_rng(devices=()), torch.device("cpu"):
             tiny = TarFlow(TarFlowConfig(image_size=2, patch_size=1, channels=64, blocks=1, layers_per_block=1))
-        noise = torch.zeros(1, 4, 3)
+        noise = torch.zeros(1, 4, 3, dtype=torch.float32, device="cpu")
         rows = Rows.plain(noise)
-        Fused(tiny, kernel, threads=1).invert(0, noise, rows)
+        Fused(tiny.float(), kernel, threads=1).invert(0, noise, rows)
     except Exception as error:  # Whatever keeps the compiler from working must not keep pictures from being made.
         log.warning("sampling without the compiled step, several times slower: %s: %s", type(error).__name__, error)
         return None
@@ -59,7 +60,7 @@ class Fused:
     def invert(self, index: int, latents: Tensor, rows: Rows) -> Tensor:
         """See `model.stepwise.Inverter`."""
         shares = max(math.ceil(len(rows) / MOST_ROWS), min(self.threads, len(rows) // FEWEST_ROWS_OF_A_THREAD))
-        requests = torch.arange(rows.requests).chunk(max(shares, 1))
+        requests = torch.arange(rows.requests, device=latents.device).chunk(max(shares, 1))
         if len(requests) == 1:
             return self._invert(index, latents, rows)
         with ThreadPoolExecutor(min(self.threads, len(requests))) as threads:
@@ -71,7 +72,7 @@ class Fused:
         config, block = self.flow.config, self.flow.blocks[index]
         store = KeyValueCache.allocate(config, len(rows), like=latents)
         class_vectors = block.class_vectors(rows.labels, len(rows))
-        query_scale = torch.ones(len(rows)) if rows.query_scale is None else rows.query_scale.flatten()
+        query_scale = latents.new_ones(len(rows)) if rows.query_scale is None else rows.query_scale.flatten()
         guidance = rows.guidance
         latents, patches = latents.contiguous(), torch.empty_like(latents, memory_format=torch.contiguous_format)
         self.kernel.invert_block(
@@ -82,7 +83,7 @@ class Fused:
                 null_rows=rows.null_rows().numpy(),
                 guidance=guidance.weight.contiguous().numpy(),
                 query_scale=query_scale.contiguous().numpy(),
-                class_vectors=_class_vectors(class_vectors, len(rows), config.channels),
+                class_vectors=_class_vectors(class_vectors, latents.new_zeros(len(rows), config.channels)),
             ),
             self.kernel.GuidanceRule(
                 guidance.annealed, guidance.rule == "corrected", "scale" in guidance.guide, "shift" in guidance.guide
@@ -93,8 +94,8 @@ class Fused:
         return patches
 
 
-def _class_vectors(vectors: Tensor | None, rows: int, channels: int) -> Any:
-    return (torch.zeros(rows, channels) if vectors is None else vectors.squeeze(1).contiguous()).numpy()
+def _class_vectors(vectors: Tensor | None, zeros: Tensor) -> Any:
+    return (zeros if vectors is None else vectors.squeeze(1).contiguous()).numpy()
 
 
 @torch.no_grad()

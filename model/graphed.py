@@ -6,6 +6,7 @@ block and length of the cache. Knows nothing of images.
 
 import contextlib
 import math
+import threading
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -34,17 +35,23 @@ class Graphed:
     """T - 1 steps in each block, each one graph launch; the host never waits inside a block.
 
     Batches are padded to a few sizes, each with buffers and graphs of its own, kept for the next
-    batch of that size. On a CPU the same step runs without capture.
+    batch of that size. On a CPU the same step runs without capture. Threads that share it take turns, block by block.
     """
 
     def __init__(self, flow: TarFlow) -> None:
         """Capture nothing yet; the first batch of a size does."""
         self.flow = flow
         self.steps: dict[tuple[object, ...], _Step] = {}
+        self.lock = threading.Lock()  # of `steps`, and of the buffers in them
 
     @torch.no_grad()
     def invert(self, index: int, latents: Tensor, rows: Rows) -> Tensor:
         """See `model.stepwise.Inverter`; where memory is short, the buffers of other batches are given up first."""
+        with self.lock:
+            return self._invert_again(index, latents, rows)
+
+    def _invert_again(self, index: int, latents: Tensor, rows: Rows) -> Tensor:
+        """As `_invert`, and once again where memory is short."""
         try:
             return self._invert(index, latents, rows)
         except Exception as error:

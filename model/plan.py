@@ -61,7 +61,7 @@ def _batch(flow: TarFlow, count: int) -> tuple[Tensor, Rows]:
     config, device = flow.config, flow.var.device
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(count, config.patches, config.patch_dims, generator=generator).to(device, flow.var.dtype)
-    labels = (torch.arange(count) % config.num_classes).to(device) if config.num_classes else None
+    labels = (torch.arange(count, device=device) % config.num_classes) if config.num_classes else None
     weight = torch.full_like(noise[:, 0, 0], CALIBRATION_GUIDANCE)
     return noise, Rows.arrange(labels, Guidance(weight), torch.ones_like(weight))
 

@@ -65,6 +65,17 @@ def test_denoising_is_the_same_under_no_grad(make_flow: FlowMaker, images: Tenso
     assert torch.equal(without, denoise(flow, images, LABELS))
 
 
+def test_denoising_within_inference_mode_is_refused(make_flow: FlowMaker, images: Tensor) -> None:
+    with torch.inference_mode(), pytest.raises(ValueError, match="denoise needs gradients"):
+        denoise(make_flow(), images, LABELS)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float16])
+def test_images_of_another_type_are_refused(make_flow: FlowMaker, images: Tensor, dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=r"images must be torch\.float64 in \[-1, 1\], got torch\."):
+        denoise(make_flow(), images.to(dtype), LABELS)
+
+
 def test_denoising_leaves_no_gradient_on_the_weights(make_flow: FlowMaker, images: Tensor) -> None:
     flow = make_flow()
     denoise(flow, images, LABELS)

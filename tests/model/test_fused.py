@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -210,6 +211,29 @@ def test_looking_for_the_compiled_loop_draws_none_of_the_callers_random_numbers(
     before = torch.get_rng_state()
     load_kernel()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@contextmanager
+def float64_by_default() -> Iterator[None]:
+    """New tensors of floats are float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.usefixtures("untried")
+@pytest.mark.parametrize("elsewhere", [float64_by_default, lambda: torch.device("meta")], ids=["dtype", "device"])
+@pytest.mark.parametrize("labels", [None, torch.tensor([0, 2, -1, 1])], ids=["no classes", "classes"])
+def test_the_compiled_loop_is_found_whatever_device_and_dtype_the_caller_takes_by_default(
+    small_flow: TarFlow, elsewhere: Callable[[], AbstractContextManager[None]], labels: Tensor | None
+) -> None:
+    noise = latents()[:4]
+    with elsewhere():
+        sampler = Sampler.prepare(small_flow)
+        found = sample(small_flow, noise, labels, sampler=sampler)
+    assert isinstance(sampler.exact, Fused)
+    assert torch.equal(found, sample(small_flow, noise, labels))
 
 
 def test_the_loop_is_compiled_where_no_folder_can_keep_it(small_flow: TarFlow, monkeypatch: pytest.MonkeyPatch) -> None:

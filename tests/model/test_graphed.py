@@ -4,6 +4,7 @@ The steps run uncaptured here; what they read and write is the same.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -68,6 +69,16 @@ def test_batches_of_another_kind_of_guidance_take_turns(make_flow: FlowMaker, ru
     inverter = Graphed(make_flow())
     for asked in (Asked.of(), Asked.of(**rule), Asked.of(), Asked.of(0.5, **rule)):
         assert_exact(inverter, prior_noise(), asked.rows())
+
+
+def test_threads_that_share_an_inverter_do_not_write_into_each_others_batches(make_flow: FlowMaker) -> None:
+    inverter, rows = Graphed(make_flow()), mixed(4)
+    batches = [prior_noise() * scale for scale in (1.0, 0.5, 0.25, 2.0)] * 8
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda latents: inverter.invert(1, latents, rows), batches))
+    with torch.no_grad():
+        expected = [Stepwise(inverter.flow).invert(1, latents, rows) for latents in batches]
+    torch.testing.assert_close(found, expected, **CLOSE)
 
 
 @pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
