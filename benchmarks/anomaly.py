@@ -262,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     flow = load(parsed.checkpoint)
     shape = (flow.config.image_size, flow.config.in_channels)
-    own = read_image_folder(parsed.own, *shape, load_card(parsed.checkpoint).class_names)
+    own = read_image_folder(parsed.own, *shape, load_card(parsed.checkpoint).class_names, flow.config.num_classes)
     others = {
         name: read_image_folder(Path(folder), *shape) for name, folder in (each.split("=", 1) for each in parsed.other)
     }

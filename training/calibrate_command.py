@@ -43,10 +43,11 @@ def run_calibrate(parsed: argparse.Namespace, given: list[str]) -> int:
     check_bounds(parsed, BOUNDS)
     name, folder, card = check_name(parsed.name), find(parsed.checkpoint), load_card(parsed.checkpoint)
     flow = load(folder, find_device(parsed.device))
-    shape = (flow.config.image_size, flow.config.in_channels)
-    data = read_held_out(parsed.data, *shape, card.class_names)
+    data = read_held_out(parsed.data, flow.config, card.class_names)
     report_unreadable(data)
-    train = read_image_folder(parsed.train_data, *shape, card.class_names) if parsed.train_data else None
+    train = None
+    if parsed.train_data:
+        train = read_image_folder(parsed.train_data, flow.config.image_size, flow.config.in_channels, card.class_names)
     drawn = draw(data, parsed.images, parsed.seed, train)
     report_draw(drawn)
     (folder / FOLDER).mkdir(exist_ok=True)  # where that cannot be done is told before the long part

@@ -148,7 +148,8 @@ def _drawings(parsed: argparse.Namespace, flow: TarFlow, card: Card) -> dict[str
 
 
 def _read(folder: Path, flow: TarFlow, card: Card) -> ImageFolder:
-    data = read_image_folder(folder, flow.config.image_size, flow.config.in_channels, card.class_names)
+    config = flow.config
+    data = read_image_folder(folder, config.image_size, config.in_channels, card.class_names, config.num_classes)
     report_unreadable(data)
     return data
 

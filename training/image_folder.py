@@ -42,7 +42,12 @@ class ImageFolder:
 
 
 def read_image_folder(
-    folder: Path, image_size: int, in_channels: int, class_names: Sequence[str] = (), limit_gib: float = 16.0
+    folder: Path,
+    image_size: int,
+    in_channels: int,
+    class_names: Sequence[str] = (),
+    num_classes: int = 0,
+    limit_gib: float = 16.0,
 ) -> ImageFolder:
     """Read `folder`/<class>/<file>, every image cropped and resized to a square.
 
@@ -52,12 +57,19 @@ def read_image_folder(
         in_channels: 1 converts to grey, 3 to RGB.
         class_names: The classes a checkpoint knows, in label order; the folders must be among
             them. Left out: the folders' names, sorted.
+        num_classes: Of a checkpoint that has no names for them: there must be so many folders, or a label would
+            be a guess. 0 = any.
         limit_gib: Refuse data that would take more memory than this.
 
     Raises:
-        DataError: No such folder, no class folders, unknown classes, nothing readable, or too large.
+        DataError: No such folder, no class folders, unknown classes or not as many, nothing readable, or too large.
     """
     names = _class_folders(folder)
+    if num_classes and not class_names and len(names) != num_classes:
+        raise DataError(
+            f"{folder}: {len(names)} class folders, and the checkpoint has {num_classes} classes without names: "
+            "which is which cannot be told"
+        )
     if unknown := sorted(set(names) - set(class_names or names)):
         raise DataError(f"{folder}: folders {unknown} are not among the checkpoint's classes {list(class_names)}")
     known = tuple(class_names or names)
@@ -69,14 +81,12 @@ def read_image_folder(
         raise DataError(
             f"{folder}: {len(files)} images take {size_gib:.1f} GiB of memory, the limit is {limit_gib:g} GiB"
         )
-    with ThreadPoolExecutor() as pool:
-        decoded = list(pool.map(lambda item: _decode(item[0], Shape(image_size, in_channels)), files))
-    unreadable = tuple(found for found in decoded if isinstance(found, str))
-    kept = [(found, label) for found, (_, label) in zip(decoded, files, strict=True) if not isinstance(found, str)]
-    if not kept:
+    pixels, faults = _decode_all([file for file, _ in files], Shape(image_size, in_channels))
+    unreadable = tuple(fault for fault in faults if fault is not None)
+    labels = [label for (_, label), fault in zip(files, faults, strict=True) if fault is None]
+    if not labels:
         raise DataError(f"{folder}: no readable image among {len(files)} files; the first: {unreadable[:1]}")
-    pixels = torch.stack([pixels for pixels, _ in kept])
-    return ImageFolder(pixels, torch.tensor([label for _, label in kept]), known, unreadable)
+    return ImageFolder(pixels, torch.tensor(labels), known, unreadable)
 
 
 def report_unreadable(data: ImageFolder, most: int = 10) -> None:
@@ -97,10 +107,23 @@ def _class_folders(folder: Path) -> list[str]:
     return names
 
 
-def _decode(file: Path, shape: Shape) -> Tensor | str:
-    """Pixels (C, H, W), or "path: reason"."""
-    try:
-        pixels = fit(decode(file), shape)
-    except UnfitImage as error:
-        return f"{file}: {error}"
-    return torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(shape.channels, shape.side, shape.side)
+def _decode_all(files: Sequence[Path], shape: Shape) -> tuple[Tensor, list[str | None]]:
+    """Pixels (N, C, H, W) of the readable files, in order, and for every file None or "path: reason"."""
+    # Each goes to its place at once: beside the data, there need not be room for them a second time.
+    pixels = torch.empty(len(files), shape.channels, shape.side, shape.side, dtype=torch.uint8)
+
+    def put(index: int) -> str | None:
+        try:
+            decoded = fit(decode(files[index]), shape)
+        except UnfitImage as error:
+            return f"{files[index]}: {error}"
+        pixels[index] = torch.frombuffer(bytearray(decoded), dtype=torch.uint8).view(pixels.shape[1:])
+        return None
+
+    with ThreadPoolExecutor() as pool:
+        faults = list(pool.map(put, range(len(files))))
+    kept = [index for index, fault in enumerate(faults) if fault is None]
+    for place, index in enumerate(kept):
+        if place != index:
+            pixels[place] = pixels[index]
+    return pixels[: len(kept)], faults

@@ -2,6 +2,7 @@
 
 import io
 import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,6 +155,30 @@ def test_a_checkpoints_classes_give_the_labels(make_folder: FolderMaker) -> None
 def test_a_class_that_the_checkpoint_does_not_know_is_refused_by_name(make_folder: FolderMaker) -> None:
     with pytest.raises(DataError, match=r"folders \['cat'\] are not among the checkpoint's classes \['dog'\]"):
         read_image_folder(make_folder(cat=1, dog=1), 8, 1, class_names=("dog",))
+
+
+@pytest.mark.parametrize("counts", [{"cat": 1}, {"cat": 1, "dog": 1, "owl": 1}])
+def test_labels_of_classes_without_names_are_not_guessed(make_folder: FolderMaker, counts: dict[str, int]) -> None:
+    with pytest.raises(DataError, match=f"{len(counts)} class folders, and the checkpoint has 2 classes without names"):
+        read_image_folder(make_folder(**counts), 8, 1, num_classes=2)
+
+
+def test_as_many_folders_as_classes_without_names_are_labelled_in_sorted_order(make_folder: FolderMaker) -> None:
+    assert read_image_folder(make_folder(dog=1, cat=2), 8, 1, num_classes=2).labels.tolist() == [0, 0, 1]
+
+
+def test_a_few_folders_of_named_classes_are_enough(make_folder: FolderMaker) -> None:
+    data = read_image_folder(make_folder(dog=1), 8, 1, class_names=("cat", "dog"), num_classes=2)
+    assert data.labels.tolist() == [1]
+
+
+def test_no_image_is_held_a_second_time_beside_the_data(make_folder: FolderMaker) -> None:
+    folder = make_folder(cat=200)
+    tracemalloc.start()  # it sees what Python holds, not the tensor
+    data = read_image_folder(folder, 96, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < data.pixels.nbytes / 2
 
 
 def test_a_missing_folder_is_refused_by_name(tmp_path: Path) -> None:

@@ -171,6 +171,19 @@ def test_evaluating_a_class_the_checkpoint_does_not_know_is_refused_by_name(
     assert "folders ['owl'] are not among the checkpoint's classes ['cat', 'dog']" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["evaluate", "calibrate"])
+def test_data_of_another_number_of_classes_than_a_checkpoint_without_names_is_refused(
+    make_shifting_flow: Callable[..., TarFlow],
+    make_folder: Callable[..., Path],
+    tmp_path: Path,
+    capsys: Text,
+    command: str,
+) -> None:
+    save(make_shifting_flow(-0.5, 0.0, 0.5), tmp_path / "nameless")
+    assert main([command, "--checkpoint", str(tmp_path / "nameless"), "--data", str(make_folder())]) == 2
+    assert "2 class folders, and the checkpoint has 3 classes without names" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [("--batch-size", "0", "--batch-size must lie in [1,"), ("--device", "abacus", "device must be auto")],
