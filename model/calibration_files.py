@@ -24,6 +24,7 @@ from model.calibration import DEFAULT_NAME, Calibration, Mixture, Provenance, Re
 from model.config import TarFlowConfig
 from model.errors import CheckpointError
 from model.features import feature_names
+from model.replacement import replacing
 
 FOLDER = "calibration"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -51,12 +52,12 @@ def save_calibration(calibration: Calibration, checkpoint: Path) -> Path:
         for view, reference in calibration.references.items()
         for name, tensor in _tensors(reference).items()
     }
-    facts, partial = (folder / f"{calibration.name}.{kind}" for kind in ("json", "partial"))
+    facts = folder / f"{calibration.name}.json"
     _end_replacement(facts)
-    save_file(tensors, partial)
-    digest = _digest(partial.read_bytes())
-    partial.chmod(0o644)  # safetensors makes it private; a server may run as another user
-    _put(partial, _waiting(facts))
+    with replacing(_waiting(facts)) as partial:
+        save_file(tensors, partial)
+        digest = _digest(partial.read_bytes())
+        partial.chmod(0o644)  # safetensors makes it private; a server may run as another user
     body = {
         "name": calibration.name,
         **asdict(calibration.provenance),
@@ -66,8 +67,8 @@ def save_calibration(calibration: Calibration, checkpoint: Path) -> Path:
         },
         "digest": digest,
     }
-    partial.write_text(json.dumps(body, indent=2) + "\n")
-    _put(partial, facts)
+    with replacing(facts) as partial:
+        partial.write_text(json.dumps(body, indent=2) + "\n")
     _end_replacement(facts)
     return facts
 
@@ -161,13 +162,6 @@ def _end_replacement(facts: Path) -> None:
             os.replace(_waiting(facts), _weights(facts))
     except (OSError, ValueError, KeyError, TypeError):  # Nothing waits, or nothing that is wanted.
         return
-
-
-def _put(partial: Path, target: Path) -> None:
-    """Put a file in place of another, after its content is on the disk."""
-    with partial.open("rb") as stream:
-        os.fsync(stream.fileno())
-    os.replace(partial, target)
 
 
 def _digest(content: bytes) -> str:

@@ -5,7 +5,6 @@ Owns the config, strict loading and the search by name; the weights' files are
 """
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from model.config import TarFlowConfig
 from model.errors import CheckpointError
 from model.flow import TarFlow
 from model.published import check_finite, flow_from_state, load_state, read_published
+from model.replacement import replacing
 from model.weights import read_weights, write_weights
 
 BUNDLED = Path(__file__).parent / "checkpoints"
@@ -164,6 +164,5 @@ def _check_class_names(config: TarFlowConfig, card: Card) -> None:
 
 
 def _write_config(folder: Path, config: TarFlowConfig, card: Card) -> None:
-    partial = folder / f"{CONFIG_FILE}.partial"
-    partial.write_text(json.dumps({"architecture": config.to_json(), **card.to_json()}, indent=2) + "\n")
-    os.replace(partial, folder / CONFIG_FILE)
+    with replacing(folder / CONFIG_FILE) as partial:
+        partial.write_text(json.dumps({"architecture": config.to_json(), **card.to_json()}, indent=2) + "\n")

@@ -5,9 +5,9 @@ them. Never unpickles. Knows nothing of flows or cards.
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.errors import CheckpointError
+from model.replacement import replacing
 
 WEIGHTS_FILE = "model.safetensors"
 PARTS = "model-*-of-*.safetensors"
@@ -34,13 +35,12 @@ def write_weights(folder: Path, state: Mapping[str, Tensor], part_bytes: int | N
     parts = [dict(state)] if part_bytes is None else _share_out(state, part_bytes)
     names = [f"model-{index:05}-of-{len(parts):05}.safetensors" for index in range(1, len(parts) + 1)]
     files = [folder / name for name in (names if part_bytes is not None else [WEIGHTS_FILE])]
-    partials = [file.with_name(f"{file.name}.partial") for file in files]
-    for part, partial in zip(parts, partials, strict=True):
-        save_file(part, partial)
-        partial.chmod(0o644)  # safetensors makes it private; a server may run as another user
-    digest = _digest(partials)
-    for file, partial in zip(files, partials, strict=True):
-        os.replace(partial, file)
+    with ExitStack() as replacements:
+        partials = [replacements.enter_context(replacing(file)) for file in files]
+        for part, partial in zip(parts, partials, strict=True):
+            save_file(part, partial)
+            partial.chmod(0o644)  # safetensors makes it private; a server may run as another user
+        digest = _digest(partials)
     for stale in {folder / WEIGHTS_FILE, *folder.glob(PARTS)} - set(files):
         stale.unlink(missing_ok=True)
     return digest

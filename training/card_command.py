@@ -5,7 +5,6 @@ of how a page reads.
 """
 
 import argparse
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from model import load
 from model.card import Card
 from model.card_page import card_page
 from model.checkpoint import find, load_card, load_config, save_card
+from model.replacement import replacing
 from training.curve import write_curve
 from training.run_log import read_run_logs
 from training.sample_sheet import write_sample_sheet
@@ -68,9 +68,9 @@ def write_page(folder: Path) -> None:
     Raises:
         CheckpointError: As `load_card`.
     """
-    partial = folder / f"{PAGE}.partial"
-    partial.write_text(card_page(folder.resolve().name, load_config(folder), load_card(folder)), encoding="utf-8")
-    os.replace(partial, folder / PAGE)
+    page = card_page(folder.resolve().name, load_config(folder), load_card(folder))
+    with replacing(folder / PAGE) as partial:
+        partial.write_text(page, encoding="utf-8")
 
 
 def _changed(card: Card, parsed: argparse.Namespace) -> Card:

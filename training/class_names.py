@@ -26,7 +26,7 @@ def read_class_names(source: str) -> tuple[str, ...]:
         OSError: The file cannot be read.
     """
     file = BUNDLED.get(source, Path(source))
-    names = _csv_names(file) if file.suffix == ".csv" else file.read_text(encoding="utf-8").splitlines()
+    names = _csv_names(file) if file.suffix == ".csv" else file.read_text(encoding="utf-8-sig").splitlines()
     if "" in (stripped := [name.strip() for name in names]):
         raise ValueError(f"{source}: the name of class {stripped.index('')} is empty")
     times = Counter(stripped)
@@ -34,7 +34,7 @@ def read_class_names(source: str) -> tuple[str, ...]:
 
 
 def _csv_names(file: Path) -> list[str]:
-    with file.open(encoding="utf-8", newline="") as stream:
+    with file.open(encoding="utf-8-sig", newline="") as stream:
         table = csv.DictReader(stream)
         if missing := sorted(COLUMNS - set(table.fieldnames or ())):
             raise ValueError(f"{file}: the first line must name the columns index and name, without {missing}")

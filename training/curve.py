@@ -12,6 +12,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from model.replacement import replacing
+
 WIDTH, HEIGHT = 900, 520
 LEFT, TOP, RIGHT, BOTTOM = 90, 50, 25, 65
 INK, GRID, STEPS, SMOOTH = "#222222", "#e4e4e4", "#b9cde6", "#1f4e9c"
@@ -64,9 +66,8 @@ def write_curve(records: Sequence[dict[str, Any]], file: Path) -> None:
         draw.text((WIDTH - RIGHT, TOP - 12), last, INK, font, anchor="rs")
     draw.text((LEFT, TOP - 12), "loss (nats per dim)", INK, font, anchor="ls")
     draw.text(((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12), "epochs", INK, font, anchor="ms")
-    partial = file.with_name(f"{file.name}.partial")
-    image.save(partial, "PNG")
-    partial.replace(file)
+    with replacing(file) as partial:
+        image.save(partial, "PNG")
 
 
 def smoothed(losses: Sequence[float]) -> list[float]:

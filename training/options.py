@@ -21,6 +21,8 @@ HOW_LONG = {"epochs", "resume", "resume_or_begin", "stop_after", "stop_after_s"}
 WHAT_IS_WRITTEN = {"save_every", "sheet_every", "log_every", "weights_dtype", "part_mib", "tensorboard", "wandb"}
 CHANGEABLE = WHERE | HOW | HOW_LONG | WHAT_IS_WRITTEN
 
+SMALLEST_PART_MIB = 0.001
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -102,6 +104,10 @@ class TrainOptions:
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{_flag(name)} must lie in {low:g}..{high:g}, got {getattr(self, name):g}")
+        if 0 < self.part_mib < SMALLEST_PART_MIB:
+            raise ValueError(
+                f"--part-mib must be 0, for one file, or at least {SMALLEST_PART_MIB:g}, got {self.part_mib:g}"
+            )
         if self.in_channels not in (1, 3):
             raise ValueError(f"--in-channels must be 1 (grey) or 3 (RGB), got {self.in_channels}")
         if self.noise_type == "gaussian" and self.noise_std == 0:

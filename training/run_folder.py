@@ -1,6 +1,6 @@
 """The folder of a training run: options, log, resumable state, curve, checkpoint, sample sheets.
 
-Owns the files and their atomic replacement. Knows nothing of how a step is made.
+Owns the files and when they are replaced. Knows nothing of how a step is made.
 
     options.json    what the run was told
     log.jsonl       one line per step
@@ -11,7 +11,6 @@ Owns the files and their atomic replacement. Knows nothing of how a step is made
 """
 
 import json
-import os
 import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 
 import torch
 
+from model.replacement import replacing
 from training.options import TrainOptions
 
 
@@ -97,12 +97,10 @@ class RunFolder:
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Replace the resumable state, whole or not at all."""
-        partial = self.path / "state.pt.partial"
-        torch.save(state, partial)
-        os.replace(partial, self.path / "state.pt")
+        with replacing(self.path / "state.pt") as partial:
+            torch.save(state, partial)
 
 
 def _replace(file: Path, content: bytes) -> None:
-    partial = file.with_name(file.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, file)
+    with replacing(file) as partial:
+        partial.write_bytes(content)

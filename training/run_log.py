@@ -34,7 +34,7 @@ def read_run_logs(folders: Sequence[Path]) -> RunLog:
             run = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
             seconds += sum(batch_size / record["images_per_s"] for record in run)
             records += [record | {"epoch": epochs_before + record["epoch"]} for record in run]
-            epochs_before = records[-1]["epoch"]
+            epochs_before += run[-1]["epoch"]
         except (OSError, ValueError, KeyError, TypeError, IndexError, ZeroDivisionError) as error:
             raise ValueError(f"{folder}: not the folder of a run that made a step: {error!r}") from error
     return RunLog(tuple(records), seconds / SECONDS_PER_HOUR)

@@ -12,6 +12,7 @@ from torch import Tensor
 from model import TarFlow
 from model.card import SamplingDefaults
 from model.pixels import contact_sheet, to_pixels
+from model.replacement import replacing
 from training.drawing import draw
 
 MOST_ROWS = 10
@@ -30,7 +31,8 @@ def write_sample_sheet(flow: TarFlow, file: Path, sampling: SamplingDefaults, co
     labels = torch.arange(rows).repeat_interleave(columns)
     sheet = contact_sheet(class_samples(flow, labels, sampling), columns)
     file.parent.mkdir(parents=True, exist_ok=True)
-    to_image(sheet).save(file)
+    with replacing(file) as partial:
+        to_image(sheet).save(partial, "PNG")
 
 
 def to_image(pixels: Tensor) -> Image.Image:

@@ -22,6 +22,11 @@ def test_a_csv_file_is_read_by_its_columns_in_the_order_of_its_indices(tmp_path:
     assert read_class_names(written(tmp_path, "names.csv", text)) == ("cat", "lion, sea")
 
 
+@pytest.mark.parametrize(("name", "text"), [("names.txt", "cat\ndog\n"), ("names.csv", "index,name\n0,cat\n1,dog\n")])
+def test_a_byte_order_mark_is_part_of_no_name(tmp_path: Path, name: str, text: str) -> None:
+    assert read_class_names(written(tmp_path, name, "\ufeff" + text)) == ("cat", "dog")
+
+
 def test_a_name_of_several_classes_gets_their_labels(tmp_path: Path) -> None:
     assert read_class_names(written(tmp_path, "names.txt", "crane\ncat\ncrane\n")) == ("crane (0)", "cat", "crane (2)")
 

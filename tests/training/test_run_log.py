@@ -35,4 +35,4 @@ def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path: Path, file: str, t
     folder = make_run(tmp_path / "a", 8, 1.0)
     (folder / file).write_text(text)
     with pytest.raises(ValueError, match=f"{folder}: not the folder of a run"):
-        read_run_logs([folder])
+        read_run_logs([make_run(tmp_path / "before", 8, 1.0), folder])

@@ -63,6 +63,8 @@ def test_train_makes_a_run_and_says_so_in_the_card(train_arguments: Arguments, t
         ("epochs", "nan", "--epochs must lie in"),
         ("epochs", "inf", "--epochs must lie in"),
         ("batch_size", 0, "--batch-size must lie in"),
+        ("part_mib", 1e-7, "--part-mib must be 0, for one file, or at least 0.001, got 1e-07"),
+        ("part_mib", -1, "--part-mib must lie in 0..1e+06, got -1"),
         ("batch_size", 25, "24 readable images are fewer than --batch-size 25"),
         ("learning_rate", -0.1, "--learning-rate must lie in"),
         ("learning_rate", 1.1, "--learning-rate must lie in"),
