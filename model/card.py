@@ -4,7 +4,7 @@ Owns the card: class names, sampling defaults, provenance, figures, what it is f
 files.
 """
 
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -116,7 +116,7 @@ class Card:
 
 def _is_number(value: object) -> bool:
     """Whether it is a finite number; in Python, true is one too."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and type(value) is not bool and abs(value) <= sys.float_info.max
 
 
 def _holds(value: object, is_right: Callable[[Any], bool]) -> bool:

@@ -134,6 +134,7 @@ def test_a_card_of_before_these_facts_were_kept_still_loads() -> None:
         ({"metrics": [1]}, r"metrics must be finite numbers by name, got \[1\]"),
         ({"metrics": {"fid": "low"}}, "metrics must be finite numbers by name, got {'fid': 'low'}"),
         ({"metrics": {"fid": float("nan")}}, "metrics must be finite numbers by name, got {'fid': nan}"),
+        ({"metrics": {"fid": 10**400}}, "metrics must be finite numbers by name"),
         ({"measured_by": {"fid": 1}}, "measured_by must be strings by name, got {'fid': 1}"),
         ({"sampling": 5}, "not a card"),
         ({"sampling": {"guidance": float("nan")}}, r"guidance must be a number in \[0, 20\], got nan"),
