@@ -1,8 +1,7 @@
 """A flow that learns: one optimiser step at a time, on one process of a group.
 
-Owns the objective, the optimiser, the averaged weights, and how a step is cut into pieces
-and spread over processes. No step makes the host wait for the device. Knows nothing of data,
-logs or files.
+Owns the optimiser, the averaged weights, and how a step is cut into pieces and spread over
+processes. No step makes the host wait for the device. Knows nothing of data, logs or files.
 """
 
 import math
@@ -16,23 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from model import TarFlow, load
 from training.average import Average
+from training.objective import Objective
 from training.options import TrainOptions
 from training.process_group import ProcessGroup
 from training.sharding import gathered, restore_optimizer, shard, take_whole, whole, whole_optimizer
 
 BETAS = (0.9, 0.95)
-
-
-class Objective(nn.Module):
-    """Mean negative log-likelihood in nats per dim, as a module so that it can be distributed."""
-
-    def __init__(self, flow: TarFlow) -> None:
-        super().__init__()
-        self.flow = flow
-
-    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Scalar loss of images (N, C, H, W) under labels (N,), both trusted."""
-        return -self.flow.standard_log_prob(images, labels, checked=False).mean() / self.flow.config.dims
 
 
 class Learner:
@@ -44,7 +32,7 @@ class Learner:
             for block in flow.blocks:
                 # Not `block.compile()`: it would compile the hooks that gather shards, too.
                 block.forward = torch.compile(block.forward)  # type: ignore[method-assign]
-        self.objective: nn.Module = Objective(flow)
+        self.objective: nn.Module = Objective(flow, options.class_weight)
         if group.world > 1 and options.shard:
             shard(self.objective, flow)
         elif group.world > 1:
@@ -54,24 +42,24 @@ class Learner:
             flow.parameters(), betas=BETAS, weight_decay=options.weight_decay, fused=True
         )
 
-    def learn(self, step: int, images: Tensor, labels: Tensor | None, learning_rate: float) -> tuple[Tensor, Tensor]:
-        """Take a step; this process's loss and the gradient's norm, scalars on the device.
+    def learn(self, step: int, images: Tensor, labels: Tensor | None, learning_rate: float) -> Tensor:
+        """Take a step; (3,) on the device: this process's loss, the share of the classes in it, the gradient's norm.
 
         A step whose gradients are not finite changes nothing. That is decided on the device.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        loss = self._gradients(images, labels)
+        losses = self._gradients(images, labels)
         norm = gathered(nn.utils.clip_grad_norm_(self.flow.parameters(), self.options.clip or math.inf))
         finite = norm.isfinite().float()
         self.optimizer.found_inf = 1 - finite  # type: ignore[attr-defined] # fused AdamW then leaves all as it was
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update(step, finite)
-        return loss, norm
+        return torch.cat((losses, norm[None]))
 
     def _gradients(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Add up the gradients of the batch's pieces; the mean loss."""
+        """Add up the gradients of the batch's pieces; the mean loss and the share of the classes in it, (2,)."""
         pieces = self.options.accumulate
         losses = []
         for index, piece in enumerate(images.chunk(pieces)):
@@ -79,9 +67,9 @@ class Learner:
             with self._apart(is_last=index == pieces - 1):
                 with torch.autocast(images.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
                     loss = self.objective(piece, piece_labels) / pieces
-                loss.backward()
+                loss[0].backward()
             losses.append(loss.detach())
-        return torch.stack(losses).sum()
+        return torch.stack(losses).sum(dim=0)
 
     def _apart(self, is_last: bool) -> AbstractContextManager[None]:
         """Where the processes' gradients are put together with the last piece's alone."""
