@@ -5,6 +5,7 @@ processes. No step makes the host wait for the device. Knows nothing of data, lo
 """
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,9 @@ from training.process_group import ProcessGroup
 from training.sharding import gathered, restore_optimizer, shard, take_whole, whole, whole_optimizer
 
 BETAS = (0.9, 0.95)
+
+Asked = tuple[Tensor, Tensor]
+"""Images (K, C, H, W), and their classes (K,)."""
 
 
 class Learner:
@@ -42,14 +46,17 @@ class Learner:
             flow.parameters(), betas=BETAS, weight_decay=options.weight_decay, fused=True
         )
 
-    def learn(self, step: int, images: Tensor, labels: Tensor | None, learning_rate: float) -> Tensor:
+    def learn(
+        self, step: int, images: Tensor, labels: Tensor | None, learning_rate: float, asked: Asked | None = None
+    ) -> Tensor:
         """Take a step; (3,) on the device: this process's loss, the share of the classes in it, the gradient's norm.
 
-        A step whose gradients are not finite changes nothing. That is decided on the device.
+        `asked` are images to be asked about and their classes, as `Batches.asked_at` gives them. A step whose gradients
+        are not finite changes nothing. That is decided on the device.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        losses = self._gradients(images, labels)
+        losses = self._gradients((images, labels, *(asked or (None, None))))
         norm = gathered(nn.utils.clip_grad_norm_(self.flow.parameters(), self.options.clip or math.inf))
         finite = norm.isfinite().float()
         self.optimizer.found_inf = 1 - finite  # type: ignore[attr-defined] # fused AdamW then leaves all as it was
@@ -58,15 +65,14 @@ class Learner:
         self.average.update(step, finite)
         return torch.cat((losses, norm[None]))
 
-    def _gradients(self, images: Tensor, labels: Tensor | None) -> Tensor:
+    def _gradients(self, batch: Sequence[Tensor | None]) -> Tensor:
         """Add up the gradients of the batch's pieces; the mean loss and the share of the classes in it, (2,)."""
-        pieces = self.options.accumulate
+        pieces, device = self.options.accumulate, self.flow.var.device
         losses = []
-        for index, piece in enumerate(images.chunk(pieces)):
-            piece_labels = None if labels is None else labels.chunk(pieces)[index]
+        for index, piece in enumerate(zip(*(_chunks(each, pieces) for each in batch), strict=True)):
             with self._apart(is_last=index == pieces - 1):
-                with torch.autocast(images.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
-                    loss = self.objective(piece, piece_labels) / pieces
+                with torch.autocast(device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+                    loss = self.objective(*piece) / pieces
                 loss[0].backward()
             losses.append(loss.detach())
         return torch.stack(losses).sum(dim=0)
@@ -93,6 +99,10 @@ class Learner:
         take_whole(dict(self.flow.named_parameters()), state["flow"])
         self.average.restore(state["average"])
         restore_optimizer(self.optimizer, state["optimizer"])
+
+
+def _chunks(tensor: Tensor | None, pieces: int) -> Sequence[Tensor | None]:
+    return [None] * pieces if tensor is None else tensor.tensor_split(pieces)
 
 
 def initial_flow(options: TrainOptions, num_classes: int) -> TarFlow:

@@ -13,7 +13,7 @@ from model import TarFlow
 # Every class costs a pass without gradients for each image that is asked about.
 MAX_CLASSES = 32
 # Of a batch, the images that are asked about; of those, the ones that are learned from.
-ASKED, LEARNED = 0.75, 0.125
+ASKED, LEARNED = 0.5, 0.125
 # Classes beside its own that an image is held against where it is learned from.
 RIVALS = 2
 # In nats: an image farther off than this is rather mislabelled than hard.
@@ -38,32 +38,34 @@ class Objective(nn.Module):
             raise ValueError(f"--class-weight is for 2..{MAX_CLASSES} classes, there are {flow.config.num_classes}")
         self.flow, self.class_weight = flow, class_weight
 
-    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """The loss, and its share that is of the classes, (2,), of images (N, C, H, W) under labels (N,), trusted."""
+    def forward(
+        self, images: Tensor, labels: Tensor | None, asked: Tensor | None = None, answers: Tensor | None = None
+    ) -> Tensor:
+        """The loss, and its share that is of the classes, (2,), all trusted.
+
+        Args:
+            images: (N, C, H, W).
+            labels: (N,), -1 = none; None = the flow has no classes.
+            asked: (K, C, H, W), images to be asked about; None = none are.
+            answers: (K,), their classes.
+        """
         loss = -self._log_prob(images, labels).mean() / self.flow.config.dims
-        if not self.class_weight or labels is None:
+        if asked is None or answers is None:
             return torch.stack((loss, torch.zeros_like(loss)))
-        wrong = self.class_weight * self._wrong_nats(images, labels)
+        wrong = self.class_weight * self._wrong_nats(asked, answers)
         return torch.stack((loss + wrong, wrong))
 
     def _wrong_nats(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Mean of -log p(c|x) over the images asked about, of which all but the hardest are taken to give none.
-
-        Images whose label was dropped give none either.
-        """
-        asked = max(1, round(ASKED * len(images)))
-        hardest = max(1, round(LEARNED * asked))
-        images, labels = images[:asked], labels[:asked]
-        known, own = labels >= 0, labels.clamp(min=0)
+        """Mean of -log p(c|x) over images (K, C, H, W), of which all but the hardest are taken to give none."""
         with torch.no_grad():
-            likelihoods = self._of_classes(images, self._every_class(asked, labels.device))
-            wrong = F.cross_entropy(likelihoods, own, reduction="none").nan_to_num().where(known, 0.0)
-            chosen = wrong.topk(hardest).indices
-            others = likelihoods[chosen].scatter(1, own[chosen, None], -torch.inf)
+            likelihoods = self._of_classes(images, self._every_class(len(images), labels.device))
+            wrong = F.cross_entropy(likelihoods, labels, reduction="none").nan_to_num()
+            chosen = wrong.topk(max(1, round(LEARNED * len(images)))).indices
+            others = likelihoods[chosen].scatter(1, labels[chosen, None], -torch.inf)
             rivals = others.topk(min(RIVALS, others.shape[1] - 1)).indices
-        likelihoods = self._of_classes(images[chosen], torch.cat((own[chosen, None], rivals), dim=1))
-        wrong = -likelihoods.log_softmax(dim=1)[:, 0].clamp(max=MOST_WRONG_NATS)
-        return torch.where(known[chosen], wrong, 0.0).sum() / asked
+        likelihoods = self._of_classes(images[chosen], torch.cat((labels[chosen, None], rivals), dim=1))
+        wrong = -likelihoods.log_softmax(dim=1)[:, 0]
+        return wrong.clamp(max=MOST_WRONG_NATS).sum() / len(images)
 
     def _every_class(self, count: int, device: torch.device) -> Tensor:
         return torch.arange(self.flow.config.num_classes, device=device).expand(count, -1)

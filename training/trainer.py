@@ -21,6 +21,7 @@ from training.batches import Batches, place
 from training.curve import write_curve
 from training.image_folder import DataError, ImageFolder, read_image_folder, report_unreadable
 from training.learner import Learner, initial_flow
+from training.objective import ASKED
 from training.options import TrainOptions
 from training.process_group import ProcessGroup
 from training.progress import Progress
@@ -139,7 +140,9 @@ class Trainer:
         """Ask one optimiser step of the device."""
         rate = self._learning_rate()
         images, labels = self.batches.at(self.step, self.group.device)
-        said = self.learner.learn(self.step, images, labels, rate)
+        asks = self.options.class_weight > 0
+        asked = self.batches.asked_at(self.step, self.group.device, ASKED) if asks else None
+        said = self.learner.learn(self.step, images, labels, rate, asked)
         self.step += 1
         self._unread.append(Unread(self.step, rate, said))
 
@@ -288,6 +291,8 @@ def train(options: TrainOptions, group: ProcessGroup) -> None:
         raise ValueError(
             f"--batch-size must be a multiple of the {group.world} processes{pieces}, got {options.batch_size}"
         )
+    if options.class_weight and options.batch_size < 2 * group.world * options.accumulate:
+        raise ValueError(f"--class-weight needs two images a process and piece, got --batch-size {options.batch_size}")
     data = read_image_folder(options.data, options.image_size, options.in_channels)
     if len(data) < options.batch_size:
         raise DataError(f"{options.data}: {len(data)} readable images are fewer than --batch-size {options.batch_size}")

@@ -63,7 +63,8 @@ def test_a_step_asks_for_no_value_for_which_the_host_would_wait(
     options = make_options(**changes)
     with FakeTensorMode():  # tensors without values: to ask for one raises
         learner = Learner(TarFlow(options.architecture(num_classes=2)), options, alone)
+        images, labels = torch.empty(8, 1, 8, 8), torch.zeros(8, dtype=torch.int64)
         for step in range(2):
-            said = learner.learn(step, torch.empty(8, 1, 8, 8), torch.zeros(8, dtype=torch.int64), 0.01)
+            said = learner.learn(step, images, labels, 0.01, (images, labels) if options.class_weight else None)
         with pytest.raises(DataDependentOutputException):
             said[0].item()
