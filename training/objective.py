@@ -24,9 +24,9 @@ class Objective(nn.Module):
     """The loss of a batch, as a module so that it can be distributed.
 
     The mean negative log-likelihood in nats per dim, -log p(x|c) / dims; plus, times `class_weight`, the mean over
-    images asked about of -log p(c|x) in nats, p(c|x) being what Bayes' rule makes of the same likelihoods, all classes alike before. The
-    second is the discriminative half of a generative classifier (Mackowiak et al., arXiv 2007.15036): likelihood alone
-    learns little of the few bits that a class is among the thousands of an image.
+    images asked about of -log p(c|x) in nats, p(c|x) being what Bayes' rule makes of the same likelihoods, all classes
+    alike before. The second is the discriminative half of a generative classifier (Mackowiak et al., arXiv 2007.15036):
+    likelihood alone learns little of the few bits that a class is among the thousands of an image.
 
     Raises:
         ValueError: Classes are to be weighed, and there are none, one, or too many.
