@@ -43,6 +43,7 @@ HELP = {
     "clip": "largest gradient norm; 0 = no clipping",
     "ema": "decay of the averaged weights",
     "label_drop": "share of labels dropped, for guidance",
+    "class_weight": "beside the images, learn which class each is of, by Bayes' rule: weight of its nats; 0 = off",
     "flip": "mirror half of the images, chosen anew each time",
     "seed": "seed of everything random",
     "device": "auto, cpu, cuda",

@@ -1,4 +1,4 @@
-"""Which images, labels, flips and noise a step sees.
+"""Which images, labels, flips, warps and noise a step sees.
 
 Owns all randomness of a run, each draw a function of (seed, epoch or step, rank) alone: a
 resumed run needs no generator state to go on as if unbroken. Owns where the data lies, too.
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from model import TarFlowConfig
-from model.pixels import add_noise
+from model.pixels import add_noise, to_images
 from training.image_folder import BYTES_PER_GIB, ImageFolder
+from training.warp import warped
 
 NO_CLASS = -1
 
@@ -42,21 +43,42 @@ class Batches:
 
     def at(self, step: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Noisy images (n, C, H, W) and labels (n,), some of them dropped, of a step."""
+        generator = self._generator(step, device)
+        pixels, labels = self._pixels(step, generator)
+        images = add_noise(pixels, self.config, generator)
+        if not self.config.num_classes:
+            return images, None
+        dropped = torch.rand(len(images), generator=generator, device=device) < self.label_drop
+        return images, torch.where(dropped, NO_CLASS, labels)
+
+    def asked_at(self, step: int, device: torch.device, share: float) -> tuple[Tensor, Tensor]:
+        """The first `share` of a step's images, warped, and their labels (n,), none dropped.
+
+        Gaussian noise is of any standard deviation up to the flow's: the images to be classified one day are clean.
+        """
+        generator = self._generator(step, device)
+        pixels, labels = self._pixels(step, generator)
+        count = max(1, round(share * len(pixels)))
+        pixels, labels = warped(pixels[:count].float(), generator), labels[:count]
+        if self.config.noise_type == "uniform":
+            return add_noise(pixels, self.config, generator), labels
+        amount = torch.rand(count, 1, 1, 1, generator=generator, device=device)
+        return torch.lerp(to_images(pixels, self.config), add_noise(pixels, self.config, generator), amount), labels
+
+    def _generator(self, step: int, device: torch.device) -> torch.Generator:
+        return torch.Generator(device).manual_seed(_seed(self.seed, 2 * (step * self.world + self.rank) + 1))
+
+    def _pixels(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """uint8 pixels (n, C, H, W), flipped where that is drawn, and labels (n,) of a step."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = _permutation(len(self.data), _seed(self.seed, 2 * epoch))
         share = self.batch_size // self.world
         first = position * self.batch_size + self.rank * share
-        pixels, labels = self._gather(order[first : first + share], device)
-        stream = _seed(self.seed, 2 * (step * self.world + self.rank) + 1)
-        generator = torch.Generator(device).manual_seed(stream)
-        if self.flip:
-            flipped = torch.rand(share, 1, 1, 1, generator=generator, device=device) < 0.5
-            pixels = torch.where(flipped, pixels.flip(3), pixels)
-        images = add_noise(pixels, self.config, generator)
-        if not self.config.num_classes:
-            return images, None
-        dropped = torch.rand(share, generator=generator, device=device) < self.label_drop
-        return images, torch.where(dropped, NO_CLASS, labels)
+        pixels, labels = self._gather(order[first : first + share], generator.device)
+        if not self.flip:
+            return pixels, labels
+        flipped = torch.rand(share, 1, 1, 1, generator=generator, device=generator.device) < 0.5
+        return torch.where(flipped, pixels.flip(3), pixels), labels
 
     def _gather(self, chosen: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         """Pixels and labels of the images `chosen`, on the device; the host does not wait for it."""

@@ -1,11 +1,11 @@
 """A flow that learns: one optimiser step at a time, on one process of a group.
 
-Owns the objective, the optimiser, the averaged weights, and how a step is cut into pieces
-and spread over processes. No step makes the host wait for the device. Knows nothing of data,
-logs or files.
+Owns the optimiser, the averaged weights, and how a step is cut into pieces and spread over
+processes. No step makes the host wait for the device. Knows nothing of data, logs or files.
 """
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -16,23 +16,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from model import TarFlow, TarFlowConfig, load
 from training.average import Average
+from training.objective import Objective
 from training.options import TrainOptions
 from training.process_group import ProcessGroup
 from training.sharding import State, gathered, restore_optimizer, shard, take_whole, whole, whole_optimizer
 
 BETAS = (0.9, 0.95)
 
-
-class Objective(nn.Module):
-    """Mean negative log-likelihood in nats per dim, as a module so that it can be distributed."""
-
-    def __init__(self, flow: TarFlow) -> None:
-        super().__init__()
-        self.flow = flow
-
-    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Scalar loss of images (N, C, H, W) under labels (N,), both trusted."""
-        return -self.flow.standard_log_prob(images, labels, checked=False).mean() / self.flow.config.dims
+Asked = tuple[Tensor, Tensor]
+"""Images (K, C, H, W), and their classes (K,)."""
 
 
 class Learner:
@@ -44,7 +36,7 @@ class Learner:
             for block in flow.blocks:
                 # Not `block.compile()`: it would compile the hooks that gather shards, too.
                 block.forward = torch.compile(block.forward)  # type: ignore[method-assign]
-        self.objective: nn.Module = Objective(flow)
+        self.objective: nn.Module = Objective(flow, options.class_weight)
         if group.world > 1 and options.shard:
             shard(self.objective, flow)
         elif group.world > 1:
@@ -54,34 +46,36 @@ class Learner:
             flow.parameters(), betas=BETAS, weight_decay=options.weight_decay, fused=True
         )
 
-    def learn(self, step: int, images: Tensor, labels: Tensor | None, learning_rate: float) -> tuple[Tensor, Tensor]:
-        """Take a step; this process's loss and the gradient's norm, scalars on the device.
+    def learn(
+        self, step: int, images: Tensor, labels: Tensor | None, learning_rate: float, asked: Asked | None = None
+    ) -> Tensor:
+        """Take a step; (3,) on the device: this process's loss, the share of the classes in it, the gradient's norm.
 
-        A step whose gradients are not finite changes nothing. That is decided on the device.
+        `asked` are images to be asked about and their classes, as `Batches.asked_at` gives them. A step whose gradients
+        are not finite changes nothing. That is decided on the device.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        loss = self._gradients(images, labels)
+        losses = self._gradients((images, labels, *(asked or (None, None))))
         norm = gathered(nn.utils.clip_grad_norm_(self.flow.parameters(), self.options.clip or math.inf))
         finite = norm.isfinite().float()
         self.optimizer.found_inf = 1 - finite  # type: ignore[attr-defined] # fused AdamW then leaves all as it was
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update(step, finite)
-        return loss, norm
+        return torch.cat((losses, norm[None]))
 
-    def _gradients(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Add up the gradients of the batch's pieces; the mean loss."""
-        pieces = self.options.accumulate
+    def _gradients(self, batch: Sequence[Tensor | None]) -> Tensor:
+        """Add up the gradients of the batch's pieces; the mean loss and the share of the classes in it, (2,)."""
+        pieces, device = self.options.accumulate, self.flow.var.device
         losses = []
-        for index, piece in enumerate(images.chunk(pieces)):
-            piece_labels = None if labels is None else labels.chunk(pieces)[index]
+        for index, piece in enumerate(zip(*(_chunks(each, pieces) for each in batch), strict=True)):
             with self._apart(is_last=index == pieces - 1):
-                with torch.autocast(images.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
-                    loss = self.objective(piece, piece_labels) / pieces
-                loss.backward()
+                with torch.autocast(device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+                    loss = self.objective(*piece) / pieces
+                loss[0].backward()
             losses.append(loss.detach())
-        return torch.stack(losses).sum()
+        return torch.stack(losses).sum(dim=0)
 
     def _apart(self, is_last: bool) -> AbstractContextManager[None]:
         """Where the processes' gradients are put together with the last piece's alone."""
@@ -110,6 +104,10 @@ class Learner:
         """Take whole weights by name for the flow and its average."""
         take_whole(dict(self.flow.named_parameters()), weights)
         self.average.restore(weights)
+
+
+def _chunks(tensor: Tensor | None, pieces: int) -> Sequence[Tensor | None]:
+    return [None] * pieces if tensor is None else tensor.tensor_split(pieces)
 
 
 def initial_weights(init: str, config: TarFlowConfig) -> State:

@@ -55,6 +55,7 @@ class TrainOptions:
     clip: float = 1.0
     ema: float = 0.999
     label_drop: float = 0.1
+    class_weight: float = 0.0
     flip: bool = False
     seed: int = 0
     device: str = "auto"
@@ -91,6 +92,7 @@ class TrainOptions:
             ("clip", 0, 1e6),
             ("ema", 0, 0.999999),
             ("label_drop", 0, 1),
+            ("class_weight", 0, 1e3),
             ("seed", 0, 2**31),
             ("device_data_gib", 0, 1e6),
             ("accumulate", 1, 1e6),

@@ -9,6 +9,7 @@ import torch
 
 from model import TarFlowConfig
 from model.transformer import MLP_EXPANSION
+from training.objective import class_passes
 
 # Dense bfloat16 with float32 sums, in operations per second, by the makers' data sheets; a name
 # that holds another must stand before it.
@@ -43,9 +44,10 @@ def forward_flops(config: TarFlowConfig) -> int:
     return config.blocks * (config.layers_per_block * layer + ends)
 
 
-def training_flops(config: TarFlowConfig) -> int:
-    """Operations of one training step for one image, nothing recomputed."""
-    return PASSES * forward_flops(config)
+def training_flops(config: TarFlowConfig, with_classes: bool = False) -> float:
+    """Operations of one training step for one image, nothing recomputed; also those that `--class-weight` adds."""
+    added = class_passes(config.num_classes) if with_classes else 0
+    return (PASSES + added) * forward_flops(config)
 
 
 def peak_flops_per_s(device: torch.device) -> float | None:

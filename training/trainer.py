@@ -21,6 +21,7 @@ from training.batches import Batches, place
 from training.curve import write_curve
 from training.image_folder import DataError, ImageFolder, read_image_folder, report_unreadable
 from training.learner import Learner, initial_weights
+from training.objective import ASKED
 from training.options import TrainOptions
 from training.process_group import ProcessGroup
 from training.progress import Progress
@@ -42,12 +43,11 @@ class Diverged(RuntimeError):
 
 @dataclass(frozen=True)
 class Unread:
-    """A step that was asked of the device: its number from 1, its rate, its loss and gradient norm to be read."""
+    """A step that was asked of the device: its number from 1, its rate, and what `Learner.learn` said, to be read."""
 
     step: int
     learning_rate: float
-    loss: Tensor
-    norm: Tensor
+    said: Tensor
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Trainer:
             options.flip,
         )
         self.total_steps = round(options.epochs * self.batches.steps_per_epoch)
-        self.flops_per_image = training_flops(self.flow.config)
+        self.flops_per_image = training_flops(self.flow.config, with_classes=self.options.class_weight > 0)
         self.peak_flops_per_s = peak_flops_per_s(device)
         self.folder = RunFolder(options.out)
         self._unread: list[Unread] = []
@@ -144,9 +144,11 @@ class Trainer:
         """Ask one optimiser step of the device."""
         rate = self._learning_rate()
         images, labels = self.batches.at(self.step, self.group.device)
-        loss, norm = self.learner.learn(self.step, images, labels, rate)
+        asks = self.options.class_weight > 0
+        asked = self.batches.asked_at(self.step, self.group.device, ASKED) if asks else None
+        said = self.learner.learn(self.step, images, labels, rate, asked)
         self.step += 1
-        self._unread.append(Unread(self.step, rate, loss, norm))
+        self._unread.append(Unread(self.step, rate, said))
 
     def _learning_rate(self) -> float:
         options = self.options
@@ -174,14 +176,12 @@ class Trainer:
         """
         unread, self._unread = self._unread, []
         elapsed_s = torch.tensor([time.monotonic() - self.started_s], device=self.group.device)
-        scalars = [each.loss for each in unread] + [each.norm for each in unread]
-        *read, elapsed = self.group.mean(torch.cat([torch.stack(scalars).float(), elapsed_s])).tolist()
+        said = torch.cat([each.said.float() for each in unread] + [elapsed_s])
+        *read, elapsed = self.group.mean(said).tolist()
         images_per_s = self.options.batch_size * len(unread) / (time.perf_counter() - since_s)
-        losses, norms = read[: len(unread)], read[len(unread) :]
         speed = self._speed(images_per_s)
-        return [
-            self._record(each, loss, norm) | speed for each, loss, norm in zip(unread, losses, norms, strict=True)
-        ], elapsed
+        scalars = zip(read[::3], read[1::3], read[2::3], strict=True)
+        return [self._record(each, *told) | speed for each, told in zip(unread, scalars, strict=True)], elapsed
 
     def _speed(self, images_per_s: float) -> dict[str, float | None]:
         flops_per_s = self.flops_per_image * images_per_s
@@ -192,9 +192,9 @@ class Trainer:
             "mfu": round(flops_per_s / (peak * self.group.world), 5) if peak else None,
         }
 
-    def _record(self, each: Unread, loss: float, norm: float) -> dict[str, Any]:
+    def _record(self, each: Unread, loss: float, of_classes: float, norm: float) -> dict[str, Any]:
         """The record of a step that was read; counts it where it was skipped."""
-        skipped = not math.isfinite(norm)
+        skipped, weight = not math.isfinite(norm), self.options.class_weight
         self.skipped += skipped
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
         if self.skipped_in_a_row > MOST_SKIPPED_IN_A_ROW:
@@ -205,7 +205,8 @@ class Trainer:
         return {
             "step": each.step,
             "epoch": each.step / self.batches.steps_per_epoch,
-            "loss_nats_per_dim": _json_number(loss),
+            "loss_nats_per_dim": _json_number(loss - of_classes),
+            **({"class_loss_nats": _json_number(of_classes / weight)} if weight else {}),
             "gradient_norm": _json_number(norm),
             "learning_rate": each.learning_rate,
             "skipped": self.skipped,
@@ -298,6 +299,8 @@ def train(options: TrainOptions, group: ProcessGroup) -> None:
         raise ValueError(
             f"--batch-size must be a multiple of the {group.world} processes{pieces}, got {options.batch_size}"
         )
+    if options.class_weight and options.batch_size < 2 * group.world * options.accumulate:
+        raise ValueError(f"--class-weight needs two images a process and piece, got --batch-size {options.batch_size}")
     data = read_image_folder(options.data, options.image_size, options.in_channels)
     if len(data) < options.batch_size:
         raise DataError(f"{options.data}: {len(data)} readable images are fewer than --batch-size {options.batch_size}")

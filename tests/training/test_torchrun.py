@@ -129,7 +129,8 @@ def sharded_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = folder / "data" / ("cat", "dog")[index % 2] / f"{index:02}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.frombytes("L", (8, 8), random.Random(index).randbytes(64)).save(file)
-    given = RUN | {"data": folder / "data", "out": folder, "accumulate": 2, "precision": "bf16", "part_mib": 0.01}
+    told = {"accumulate": 2, "precision": "bf16", "part_mib": 0.01, "class_weight": 0.1}
+    given = RUN | {"data": folder / "data", "out": folder} | told
     torch.save(given, folder / "options")
     (folder / "sharded.py").write_text(SHARDED)
     done = torchrun(str(folder / "sharded.py"), str(folder / "options"))

@@ -29,6 +29,7 @@ RunMaker = Callable[..., Path]
 Records = Callable[[Path], list[dict[str, Any]]]
 TOLD = {"step", "epoch", "loss_nats_per_dim", "gradient_norm", "learning_rate", "skipped"}
 SPEED = {"images_per_s", "model_flops_per_s", "mfu"}
+CLASSES = "class_loss_nats"
 STEPS = 6
 
 
@@ -66,6 +67,7 @@ def test_training_lowers_the_loss(make_run: RunMaker, records: Records) -> None:
         {"flip": True},
         {"accumulate": 4},
         {"precision": "bf16"},
+        {"class_weight": 0.1},
         {"weights_dtype": "float16"},
         {"weights_dtype": "bfloat16", "part_mib": 0.01},
     ],
@@ -90,9 +92,15 @@ def test_the_log_holds_one_json_record_a_step(make_run: RunMaker, records: Recor
     assert {frozenset(record) for record in found} == {frozenset(TOLD | SPEED)}
 
 
+def test_what_the_classes_add_stands_beside_the_loss_of_the_images(make_run: RunMaker, records: Records) -> None:
+    plain, weighed = (records(make_run(out=f"{weight}", class_weight=weight))[0] for weight in (0.0, 0.5))
+    assert weighed[CLASSES] > 0
+    assert weighed["loss_nats_per_dim"] == plain["loss_nats_per_dim"]
+
+
 def test_every_figure_of_the_log_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
-    assert [name for name in sorted(TOLD | SPEED) if f"`{name}`" not in text] == []
+    assert [name for name in sorted(TOLD | SPEED | {CLASSES}) if f"`{name}`" not in text] == []
 
 
 def test_the_log_counts_epochs(make_run: RunMaker, records: Records) -> None:
