@@ -2,9 +2,10 @@
 
 import { catalogue } from "./catalogue.js";
 import { ClassPicker } from "./class_picker.js";
-import { announce } from "./element.js";
-import { CANCELLED, Errand } from "./errand.js";
+import { announce, part } from "./element.js";
+import { Errand } from "./errand.js";
 import { ModelPicker, notServed } from "./model_picker.js";
+import { isNumber, stepByArrows } from "./number_field.js";
 import { picturesOf, queryOf } from "./picture.js";
 import { Seed } from "./seed.js";
 import { Stage } from "./stage.js";
@@ -12,11 +13,13 @@ import { showView } from "./views.js";
 import { heed, wish } from "./wishes.js";
 
 const VARIATIONS = 9;
-const part = (id) => document.getElementById(id);
 
 export function startGenerate() {
   const maker = new Maker(part("generate-form"));
   linkGuidance();
+  stepByArrows(part("guidance"), { step: 0.1, least: 0, most: 20 });
+  stepByArrows(part("n"), { step: 1, least: 1, most: 16 });
+  stepByArrows(part("attention_temperature"), { step: 0.1, least: 0.01, most: 1 });
   heed("again", (picture) => maker.take(picture, { n: 1, firstSeed: picture.seed }));
   heed("variations", (picture) => maker.take(picture, { n: VARIATIONS, firstSeed: picture.seed + 1 }));
 }
@@ -26,7 +29,7 @@ class Maker {
     this.form = form;
     this.stage = new Stage(part("stage"));
     this.classes = new ClassPicker(part("class"), { first: "0", changed: () => this.#weigh() });
-    this.seed = new Seed(part("seed"), part("dice"), part("lock"), part("seed-kept"));
+    this.seed = new Seed(part("seed"), part("dice"), { lock: part("lock"), kept: part("seed-kept") });
     this.models = new ModelPicker(part("model"), (facts) => this.#describe(facts));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -47,7 +50,7 @@ class Maker {
       this.stage.show(made);
       wish("made", made);
     } else if (!this.errand.busy) {
-      this.stage.give(this.errand.problem.hidden ? CANCELLED : "");
+      this.stage.give(this.errand.words.textContent);
     }
   }
 
@@ -118,6 +121,6 @@ function linkGuidance() {
     part("guidance").value = target.value;
   });
   part("guidance").addEventListener("input", ({ target }) => {
-    part("guidance-slider").value = target.value;
+    if (isNumber(target.value)) part("guidance-slider").value = target.value;
   });
 }
