@@ -3,11 +3,11 @@
 import re
 
 import httpx
+import pytest
 
 from tests.browser.conftest import Visit, Visitor
 from tests.browser.facts import told_of
-from tests.e2e.conftest import Launcher, Site
-from tests.e2e.machine import until
+from tests.e2e.conftest import Site
 
 GALLERY = "#gallery-grid img"
 LARGEST_PAGE_BYTES = 150_000
@@ -118,44 +118,6 @@ def test_the_command_that_is_copied_makes_the_picture(visitor: Visitor) -> None:
     assert shown.endswith(made["images"][0]["png_base64"])
 
 
-def test_what_runs_can_be_cancelled(visit: Visit, launcher: Launcher, slow: str) -> None:
-    with launcher.serving("--models", slow) as site:
-        visitor = visit(site.http.base_url)
-        visitor.await_state("ready")
-        visitor.page.get_by_label("Pictures", exact=True).fill("16")
-        visitor.generate()
-        # Any of them: one block may be over between two looks of the browser's driver.
-        visitor.page.locator("#stage [data-words]", has_text=re.compile(r"Block \d of 8")).wait_for()
-        visitor.page.get_by_role("button", name="Cancel").click()
-        visitor.page.get_by_text("Every picture begins as noise").wait_for()
-        visitor.page.locator(".strip span", has_text="0 running").wait_for()
-        assert visitor.page.locator(GALLERY).count() == 0
-
-
-def test_a_job_that_is_given_up_before_it_is_accepted_is_cancelled_then(visitor: Visitor) -> None:
-    visitor.hold("**/generate?*")
-    with visitor.page.expect_request("**/generate?*"):
-        visitor.generate()
-    visitor.press("Cancel")
-    visitor.page.get_by_text("Cancelled. Every picture begins as noise").wait_for()
-    visitor.refusals_are_meant = True
-    with visitor.page.expect_request(lambda request: request.method == "DELETE"):
-        visitor.let_go()
-
-
-def test_a_page_that_is_left_cancels_what_it_asked_for(visit: Visit, launcher: Launcher, slow: str) -> None:
-    with launcher.serving("--models", slow) as site:
-        visitor = visit(site.http.base_url)
-        visitor.await_state("ready")
-        visitor.page.get_by_label("Pictures", exact=True).fill("16")
-        with visitor.page.expect_request("**/jobs/*/events") as asked:
-            visitor.generate()
-        job = asked.value.url.removesuffix("/events")
-        visitor.page.locator("#stage [data-words]", has_text=re.compile(r"Block \d of 8")).wait_for()
-        visitor.page.reload()
-        until(lambda: httpx.get(job).json()["state"] == "cancelled")
-
-
 def test_a_job_that_begins_anew_shows_its_new_blocks_alone(visitor: Visitor) -> None:
     frames, words = visitor.page.evaluate(RESTART)
     assert frames == ["block 1"]
@@ -225,6 +187,67 @@ def test_a_copy_button_has_its_name_again_however_often_it_was_pressed(visitor: 
     visitor.page.get_by_role("button", name="Copy as curl").wait_for()
 
 
+def test_a_picture_that_stays_in_the_gallery_is_not_drawn_anew(visitor: Visitor) -> None:
+    visitor.generate()
+    visitor.page.wait_for_selector(GALLERY)
+    first = visitor.page.locator(GALLERY).element_handle()
+    visitor.generate()
+    visitor.page.locator(GALLERY).nth(1).wait_for()
+    assert first.evaluate("image => image.isConnected")
+
+
+@pytest.mark.parametrize("trouble", ["full", "closed"])
+def test_of_pictures_that_cannot_be_stored_it_is_said_that_they_are_not_kept(
+    trouble: str, visit: Visit, bundled: Site
+) -> None:
+    visitor = visit("about:blank")
+    visitor.page.add_init_script(TROUBLES[trouble])
+    visitor.page.goto(str(bundled.http.base_url))
+    visitor.await_state("ready")
+    visitor.generate()
+    visitor.page.wait_for_selector(GALLERY)
+    visitor.view.get_by_text("1 here; new ones are not kept").wait_for()
+
+
+@pytest.mark.parametrize(("dial", "typed"), [("Guidance", "1e"), ("Pictures", "-"), ("Guidance", "1,5")])
+def test_what_is_no_number_is_refused_beside_its_field(dial: str, typed: str, visitor: Visitor) -> None:
+    visitor.refusals_are_meant = True
+    field = visitor.page.get_by_label(dial, exact=True)
+    field.fill(typed)
+    visitor.generate()
+    visitor.page.locator(".field-problem", has_text=typed).wait_for()
+    assert field.evaluate("field => field === document.activeElement")
+
+
+def test_arrows_go_on_in_a_number_by_a_step(visitor: Visitor) -> None:
+    field = visitor.page.get_by_label("Guidance", exact=True)
+    for typed, key, stepped in (("1.2", "ArrowUp", "1.3"), ("0.3", "ArrowDown", "0.2"), ("20", "ArrowUp", "20")):
+        field.fill(typed)
+        field.press(key)
+        assert field.input_value() == stepped
+    assert visitor.page.get_by_label("Guidance slider").input_value() == "4"
+
+
+def test_a_seed_that_is_left_empty_is_drawn_and_then_kept(visitor: Visitor) -> None:
+    seed = visitor.page.get_by_label("Seed", exact=True)
+    seed.fill("")
+    visitor.generate()
+    visitor.await_picture()
+    assert re.fullmatch(r"\d+", drawn := seed.input_value())
+    assert visitor.view.get_by_text("Kept: every press makes the same").is_visible()
+    with visitor.page.expect_request("**/generate?*") as asked:
+        visitor.generate()
+    assert f"seed={drawn}&" in asked.value.url
+
+
+def test_whoever_makes_a_picture_again_with_the_keyboard_is_led_on(visitor: Visitor) -> None:
+    visitor.generate()
+    visitor.await_picture()
+    visitor.hold("**/generate?*")
+    visitor.page.locator("#stage").get_by_role("button", name="Make again").press("Enter")
+    visitor.page.wait_for_selector("#generate-cancel:focus")
+
+
 def test_on_a_phone_cancel_is_in_sight(visit: Visit, bundled: Site) -> None:
     visitor = visit(bundled.http.base_url, viewport={"width": 360, "height": 800})
     visitor.await_state("ready")
@@ -250,6 +273,25 @@ def test_nothing_is_asked_of_another_host(visitor: Visitor, bundled: Site) -> No
     assert [name for name in names if not name.startswith((origin, "data:", "blob:"))] == []
 
 
+# A browser that has no room left, and one that closes its database.
+TROUBLES = {
+    "full": """(() => {
+        const { put } = IDBObjectStore.prototype;
+        IDBObjectStore.prototype.put = function (value) {
+            const request = put.call(this, value);
+            request.addEventListener("success", () => this.transaction.abort());
+            return request;
+        };
+    })()""",
+    "closed": """(() => {
+        const { open } = IDBFactory.prototype;
+        IDBFactory.prototype.open = function (...given) {
+            const request = open.apply(this, given);
+            request.addEventListener("success", () => setTimeout(() => request.result.close()));
+            return request;
+        };
+    })()""",
+}
 # The frames and the words of a stage whose job loses its worker after two blocks, and begins anew.
 RESTART = """async () => {
     const { Stage } = await import("/static/stage.js");
