@@ -1,6 +1,5 @@
 // The view that makes pictures. Owns its form, and what becomes of the result.
 
-import { catalogue } from "./catalogue.js";
 import { ClassPicker } from "./class_picker.js";
 import { announce, part } from "./element.js";
 import { Errand } from "./errand.js";
@@ -89,11 +88,11 @@ class Maker {
 
   // The form's values as the query of `POST /generate`; of a model that nobody has described yet, its own defaults.
   #dials() {
-    const { model, n, attention_temperature } = Object.fromEntries(new FormData(this.form));
-    const guidance = part("guidance").value;
-    const always = { model, n, class: this.classes.value, seed: this.seed.next() };
-    if (!catalogue.facts(model)) return always;
-    return { ...always, guidance, attention_temperature, denoise: part("denoise").checked };
+    const typed = (id) => part(id).value.trim();
+    const always = { model: this.models.value, n: typed("n"), class: this.classes.value, seed: this.seed.next() };
+    if (!this.models.facts) return always;
+    const [guidance, temperature] = ["guidance", "attention_temperature"].map(typed);
+    return { ...always, guidance, attention_temperature: temperature, denoise: part("denoise").checked };
   }
 }
 

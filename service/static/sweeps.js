@@ -64,12 +64,18 @@ function classSweep(query) {
   };
 }
 
-// Draw a strip and fill its cells, a few at a time; an error of one ends the rest.
-async function fill({ title, words, cells }, ask, say) {
+// A strip without its pictures yet.
+function drawn({ title, words, cells }) {
   const places = cells.map((cell) => element("li", {}, element("div", { class: "blank" }), element("span", {}, cell.words)));
   const caption = element("figcaption", {}, element("b", {}, title));
   const hint = element("p", { class: "hint" }, words);
-  const strip = element("figure", { class: "sweep" }, caption, element("ol", {}, ...places), hint);
+  return { places, hint, strip: element("figure", { class: "sweep" }, caption, element("ol", {}, ...places), hint) };
+}
+
+// Draw a strip and fill its cells, a few at a time; an error of one ends the rest.
+async function fill(sweep, ask, say) {
+  const { cells } = sweep;
+  const { places, hint, strip } = drawn(sweep);
   part("sweeps-strips").prepend(strip);
   const made = () => strip.querySelectorAll("img").length;
   const count = () => say(`${made()} of ${cells.length} pictures are there`);
