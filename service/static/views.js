@@ -23,10 +23,12 @@ function arrive() {
   announce(title.textContent);
 }
 
-// The title of the view that is shown now; an address that names none, as the way to the content does, changes nothing.
+// The title of the view that is shown now: the first without a name in the address, and no other for a name that is no
+// view's, as that of the way to the content.
 function show() {
-  const [all, name] = [sections(), location.hash.slice(1)];
-  const wanted = all.find((each) => each.id === name) ?? all.find((each) => !each.hidden) ?? all[0];
+  const all = sections();
+  const name = location.hash.slice(1) || all[0].id;
+  const wanted = all.find((each) => each.id === name) ?? all.find((each) => !each.hidden);
   for (const section of all) section.hidden = section !== wanted;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#${wanted.id}`) {

@@ -101,6 +101,12 @@ def test_the_way_to_the_content_stays_in_the_view(visitor: Visitor) -> None:
     assert visitor.view.get_attribute("id") == "score"
 
 
+def test_the_way_back_leads_to_the_view_before(visitor: Visitor) -> None:
+    visitor.go("Score")
+    visitor.page.go_back()
+    visitor.page.wait_for_selector("#generate:not([hidden])")
+
+
 def test_no_two_elements_have_one_id(visitor: Visitor) -> None:
     visitor.refusals_are_meant = True
     for view, seed, button in (("Generate", "Seed", "Generate"), ("Sweeps", "Noise (seed)", "Draw every class")):
