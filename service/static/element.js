@@ -1,4 +1,4 @@
-// Elements: found by their ids, or made out of words. Knows nothing of what they are for.
+// Elements. Owns how they are found by their ids, and made out of words; knows nothing of what they are for.
 
 // An element with attributes and children. A function is a listener of the event it is named for, `true` an
 // attribute without a value; null and false leave one out. Text is text, never markup.
