@@ -1,6 +1,8 @@
 // The door to the service's HTTP API. Owns the key that goes along, and what a refusal is.
 
 const KEY = "tarflow-key";
+// Nobody answers, too much was asked, or a proxy or the service waits for somebody else.
+const PASSING = [0, 429, 502, 503, 504];
 
 // An answer that is not a result: what RFC 9457 tells of it, and when to come again.
 export class Problem extends Error {
@@ -14,17 +16,32 @@ export class Problem extends Error {
 
   // Whether the same request may do better a little later.
   get passes() {
-    return this.status === 0 || this.status === 429 || this.status === 503;
+    return PASSING.includes(this.status);
+  }
+}
+
+let held = remembered();
+
+function remembered() {
+  try {
+    return sessionStorage.getItem(KEY) ?? "";
+  } catch {
+    return "";
   }
 }
 
 export function apiKey() {
-  return sessionStorage.getItem(KEY) ?? "";
+  return held;
 }
 
 export function keepApiKey(key) {
-  if (key) sessionStorage.setItem(KEY, key);
-  else sessionStorage.removeItem(KEY);
+  held = key;
+  try {
+    if (key) sessionStorage.setItem(KEY, key);
+    else sessionStorage.removeItem(KEY);
+  } catch {
+    // A browser that stores nothing keeps the key as long as the page.
+  }
 }
 
 // Ask; the answer where it is a success. Raises Problem, with status 0 where nobody answers, and AbortError.

@@ -14,8 +14,8 @@ class Catalogue extends EventTarget {
     return this.models.length > 0 && this.models.every((model) => model.digest);
   }
 
-  async load() {
-    const { models } = await askJson("/models");
+  async load(signal) {
+    const { models } = await askJson("/models", { signal });
     const changed = JSON.stringify(models.map(known)) !== JSON.stringify(this.models.map(known));
     this.models = models;
     if (changed) this.dispatchEvent(new Event("change"));

@@ -1,4 +1,4 @@
-// Elements out of words. Owns their making; knows nothing of what they are for.
+// Elements. Owns how they are found by their ids, and made out of words; knows nothing of what they are for.
 
 // An element with attributes and children. A function is a listener of the event it is named for, `true` an
 // attribute without a value; null and false leave one out. Text is text, never markup.
@@ -14,6 +14,11 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// The element of the page that has this id.
+export function part(id) {
+  return document.getElementById(id);
+}
+
 let counted = 0;
 
 // An id that nobody else has.
@@ -24,5 +29,5 @@ export function freshId(name) {
 
 // Say something to those who listen instead of looking.
 export function announce(words) {
-  document.getElementById("announcer").textContent = words;
+  part("announcer").textContent = words;
 }

@@ -15,8 +15,11 @@ export async function fitted(file, { image_size: side, in_channels: channels }) 
   const canvas = element("canvas", { width: side, height: side, role: "img", "aria-label": "The image as the model saw it" });
   const context = canvas.getContext("2d");
   const edge = Math.min(image.width, image.height);
+  // Transparent parts show a black ground.
+  context.fillRect(0, 0, side, side);
   context.imageSmoothingQuality = "high";
   if (channels === 1) context.filter = "grayscale(1)";
   context.drawImage(image, (image.width - edge) / 2, (image.height - edge) / 2, edge, edge, 0, 0, side, side);
+  image.close();
   return canvas;
 }

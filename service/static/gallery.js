@@ -1,14 +1,13 @@
 // The gallery: every picture of this browser, and a close look at one. Owns the grid and the dialog.
 
-import { announce, element } from "./element.js";
+import { announce, element, part } from "./element.js";
 import { pairs } from "./figures.js";
-import { settingsOf, sourceOf, titleOf } from "./picture.js";
+import { imageOf, settingsOf, titleOf } from "./picture.js";
 import { pictureTools } from "./picture_tools.js";
-import { Shelf } from "./shelf.js";
+import { MOST_KEPT, Shelf } from "./shelf.js";
 import { heed } from "./wishes.js";
 
 const shelf = new Shelf();
-const part = (id) => document.getElementById(id);
 
 export async function startGallery() {
   heed("made", keep);
@@ -44,14 +43,30 @@ function draw() {
   const count = shelf.pictures.length;
   part("gallery-empty").hidden = count > 0;
   part("gallery-clear").hidden = count === 0;
-  part("gallery-count").textContent = count ? `${count} kept in this browser` : "";
-  part("gallery-grid").replaceChildren(
-    ...shelf.pictures.map((picture) => {
-      const image = element("img", { src: sourceOf(picture), alt: "", loading: "lazy", draggable: "false" });
-      const words = { type: "button", "aria-label": titleOf(picture), title: titleOf(picture) };
-      return element("li", {}, element("button", { ...words, click: () => look(picture) }, image));
-    }),
-  );
+  part("gallery-count").textContent = countWords(count);
+  const grid = part("gallery-grid");
+  const wanted = new Set(shelf.pictures.map(({ id }) => id));
+  for (const item of [...grid.children]) if (!wanted.has(item.dataset.id)) item.remove();
+  const there = new Map([...grid.children].map((item) => [item.dataset.id, item]));
+  // What stays where it is keeps the focus.
+  shelf.pictures.forEach((picture, place) => {
+    const item = there.get(picture.id) ?? itemOf(picture);
+    if (grid.children[place] !== item) grid.insertBefore(item, grid.children[place] ?? null);
+  });
+}
+
+function countWords(count) {
+  if (!shelf.keeps) return `${count} here; new ones are not kept: this browser does not store them`;
+  if (count >= MOST_KEPT) return `${count} kept in this browser, as many as there can be: the oldest give way`;
+  return count ? `${count} kept in this browser` : "";
+}
+
+function itemOf(picture) {
+  const title = titleOf(picture);
+  const press = { type: "button", "aria-label": title, title, click: () => look(picture) };
+  const item = element("li", {}, element("button", press, imageOf(picture, { alt: "", loading: "lazy" })));
+  item.dataset.id = picture.id;
+  return item;
 }
 
 function look(picture) {
@@ -62,7 +77,7 @@ function look(picture) {
     if (next) look(next);
   };
   dialog.replaceChildren(
-    element("img", { class: "large", src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}` }),
+    imageOf(picture, { class: "large", draggable: null }),
     factsOf(picture, () => dialog.close()),
   );
   if (!dialog.open) dialog.showModal();

@@ -1,10 +1,10 @@
 // The view that makes pictures. Owns its form, and what becomes of the result.
 
-import { catalogue } from "./catalogue.js";
 import { ClassPicker } from "./class_picker.js";
-import { announce } from "./element.js";
-import { CANCELLED, Errand } from "./errand.js";
+import { announce, part } from "./element.js";
+import { Errand } from "./errand.js";
 import { ModelPicker, notServed } from "./model_picker.js";
+import { isNumber, stepByArrows } from "./number_field.js";
 import { picturesOf, queryOf } from "./picture.js";
 import { Seed } from "./seed.js";
 import { Stage } from "./stage.js";
@@ -12,11 +12,13 @@ import { showView } from "./views.js";
 import { heed, wish } from "./wishes.js";
 
 const VARIATIONS = 9;
-const part = (id) => document.getElementById(id);
 
 export function startGenerate() {
   const maker = new Maker(part("generate-form"));
   linkGuidance();
+  stepByArrows(part("guidance"), { step: 0.1, least: 0, most: 20 });
+  stepByArrows(part("n"), { step: 1, least: 1, most: 16 });
+  stepByArrows(part("attention_temperature"), { step: 0.1, least: 0.01, most: 1 });
   heed("again", (picture) => maker.take(picture, { n: 1, firstSeed: picture.seed }));
   heed("variations", (picture) => maker.take(picture, { n: VARIATIONS, firstSeed: picture.seed + 1 }));
 }
@@ -26,7 +28,7 @@ class Maker {
     this.form = form;
     this.stage = new Stage(part("stage"));
     this.classes = new ClassPicker(part("class"), { first: "0", changed: () => this.#weigh() });
-    this.seed = new Seed(part("seed"), part("dice"), part("lock"), part("seed-kept"));
+    this.seed = new Seed(part("seed"), part("dice"), { lock: part("lock"), kept: part("seed-kept") });
     this.models = new ModelPicker(part("model"), (facts) => this.#describe(facts));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -47,7 +49,7 @@ class Maker {
       this.stage.show(made);
       wish("made", made);
     } else if (!this.errand.busy) {
-      this.stage.give(this.errand.problem.hidden ? CANCELLED : "");
+      this.stage.give(this.errand.words.textContent);
     }
   }
 
@@ -86,11 +88,11 @@ class Maker {
 
   // The form's values as the query of `POST /generate`; of a model that nobody has described yet, its own defaults.
   #dials() {
-    const { model, n, attention_temperature } = Object.fromEntries(new FormData(this.form));
-    const guidance = part("guidance").value;
-    const always = { model, n, class: this.classes.value, seed: this.seed.next() };
-    if (!catalogue.facts(model)) return always;
-    return { ...always, guidance, attention_temperature, denoise: part("denoise").checked };
+    const typed = (id) => part(id).value.trim();
+    const always = { model: this.models.value, n: typed("n"), class: this.classes.value, seed: this.seed.next() };
+    if (!this.models.facts) return always;
+    const [guidance, temperature] = ["guidance", "attention_temperature"].map(typed);
+    return { ...always, guidance, attention_temperature: temperature, denoise: part("denoise").checked };
   }
 }
 
@@ -118,6 +120,6 @@ function linkGuidance() {
     part("guidance").value = target.value;
   });
   part("guidance").addEventListener("input", ({ target }) => {
-    part("guidance-slider").value = target.value;
+    if (isNumber(target.value)) part("guidance-slider").value = target.value;
   });
 }

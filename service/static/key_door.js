@@ -1,17 +1,18 @@
 // Where an API key is entered. Owns its dialog; the key is kept for this tab alone.
 
 import { apiKey, keepApiKey } from "./api.js";
+import { part } from "./element.js";
 import { standing } from "./standing.js";
 
 export function openKeyDoor() {
-  const door = document.getElementById("key-door");
+  const door = part("key-door");
   door.querySelector("input").value = apiKey();
   door.showModal();
 }
 
 export function startKeyDoor() {
-  const door = document.getElementById("key-door");
-  document.getElementById("key").addEventListener("click", openKeyDoor);
+  const door = part("key-door");
+  part("key").addEventListener("click", openKeyDoor);
   door.querySelector("form").addEventListener("submit", () => {
     keepApiKey(door.querySelector("input").value.trim());
     standing.look();

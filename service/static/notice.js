@@ -1,6 +1,6 @@
 // What went wrong, in words. Owns how a problem is shown; knows nothing of where it came from.
 
-import { element } from "./element.js";
+import { element, freshId } from "./element.js";
 
 // Show a problem in an element, and beside the fields of a form that it names; the first of those has the focus.
 export function showProblem(place, problem, form = null) {
@@ -10,6 +10,7 @@ export function showProblem(place, problem, form = null) {
   const where = marked.length === 1 ? "See the field above." : `See the ${marked.length} fields above.`;
   place.replaceChildren(element("strong", {}, title), ` ${all ? where : problem.message}`);
   place.hidden = false;
+  place.scrollIntoView({ block: "nearest" });
   form?.querySelector("[aria-invalid]")?.focus();
 }
 
@@ -26,7 +27,7 @@ export function clearProblem(place, form = null) {
 function markField(form, { field, message }) {
   const input = form.querySelector(`[name="${CSS.escape(field)}"]`);
   if (!input) return false;
-  const words = element("p", { class: "field-problem", id: `problem-${field}` }, message);
+  const words = element("p", { class: "field-problem", id: freshId("problem") }, message);
   input.setAttribute("aria-invalid", "true");
   input.setAttribute("aria-errormessage", words.id);
   (input.closest(".field") ?? input.parentElement).append(words);

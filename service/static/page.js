@@ -1,5 +1,6 @@
 // The page, put together. Owns the order in which its parts begin.
 
+import { part } from "./element.js";
 import { startGallery } from "./gallery.js";
 import { startGenerate } from "./generate.js";
 import { startJourney } from "./journey.js";
@@ -17,7 +18,7 @@ startScore();
 startJourney();
 startGallery();
 startViews();
-startStrip(document.getElementById("strip"), document.getElementById("banner"));
+startStrip(part("foot"), part("strip"), part("banner"));
 standing.start();
 
 // A file that is dropped beside its place must not replace the page.

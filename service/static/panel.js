@@ -1,18 +1,28 @@
 // A panel of the view there and back: one button and what comes of it. Owns that an outcome is shown only beside what
 // it is of; knows nothing of what the button does.
 
-import { element } from "./element.js";
+import { element, part } from "./element.js";
 import { Errand } from "./errand.js";
 
 export class Panel {
   // What the outcome that is shown or awaited is of; null where there is none.
   #of = null;
 
-  // Of the elements whose ids begin with `name`: it acts on the images of `slots` and on what `dials()` tells, by name;
-  // `work(ask, images, dials)` gives the elements of the outcome.
-  constructor(name, { slots, dials, work }) {
-    const part = (each) => document.getElementById(`${name}-${each}`);
-    Object.assign(this, { slots, dials, work, go: part("go"), of: part("of"), out: part("out") });
+  // In the element `name`, with a button that reads `words`: it acts on the images of `slots` and on what `dials()`
+  // tells, by name; `work(ask, images, dials)` gives the elements of the outcome.
+  constructor(name, words, { slots, dials, work }) {
+    Object.assign(this, { slots, dials, work });
+    const made = (tag, each, attributes, ...children) => element(tag, { id: `${name}-${each}`, ...attributes }, ...children);
+    this.of = made("p", "of", { class: "of" });
+    this.go = made("button", "go", { type: "button", class: "main" }, words);
+    this.out = made("div", "out", { "aria-live": "polite" });
+    part(name).append(
+      this.of,
+      element("div", { class: "actions" }, this.go, made("button", "cancel", { type: "button", hidden: true }, "Cancel")),
+      made("p", "problem", { class: "problem", role: "alert", hidden: true }),
+      made("p", "words", { class: "hint", role: "status" }),
+      this.out,
+    );
     this.errand = new Errand(name, this.go);
     this.go.addEventListener("click", () => this.#run());
     this.look();

@@ -1,6 +1,7 @@
 // One picture that was made, with all that makes it again. Owns its names, its source and its settings in words.
 
 import { catalogue, className } from "./catalogue.js";
+import { element } from "./element.js";
 
 // The pictures of a generation's JSON answer, in order.
 export function picturesOf(body) {
@@ -21,8 +22,19 @@ export function picturesOf(body) {
   }));
 }
 
+// The address of a PNG that an answer holds.
+export function pngSource(base64) {
+  return `data:image/png;base64,${base64}`;
+}
+
 export function sourceOf(picture) {
-  return `data:image/png;base64,${picture.png_base64}`;
+  return pngSource(picture.png_base64);
+}
+
+// The element that shows it.
+export function imageOf(picture, attributes = {}) {
+  const words = `A picture of ${titleOf(picture)}`;
+  return element("img", { src: sourceOf(picture), alt: words, draggable: "false", ...attributes });
 }
 
 export function titleOf(picture) {

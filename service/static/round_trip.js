@@ -3,9 +3,8 @@
 import { element } from "./element.js";
 import { figure, pairs } from "./figures.js";
 import { fitted, fittedWords } from "./fitted.js";
+import { pngSource } from "./picture.js";
 import { inWords } from "./score_words.js";
-
-const PNG = "data:image/png;base64,";
 
 // The answer where an image cannot be encoded: it says something of the image, not of the asking.
 const UNFIT = 422;
@@ -52,7 +51,7 @@ function under({ class_name: name }) {
 function returned(back, there) {
   if (!back) return figure(element("div", { class: "blank" }), "Nothing came back");
   const words = under(back) === under(there) ? "Back again" : `Not back: the same noise under ${under(back)}`;
-  return figure(element("img", { src: PNG + back.images[0].png_base64, alt: "The image that came back" }), words);
+  return figure(element("img", { src: pngSource(back.images[0].png_base64), alt: "The image that came back" }), words);
 }
 
 function tripWords({ round_trip: { changed_values: changed }, latents }) {

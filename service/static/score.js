@@ -1,7 +1,8 @@
 // The view that scores images. Owns its form, what comes in, and which of the results is looked at closely.
 
+import { Problem } from "./api.js";
 import { ClassPicker, EVERY_CLASS, NO_CLASS } from "./class_picker.js";
-import { announce } from "./element.js";
+import { announce, part } from "./element.js";
 import { Errand } from "./errand.js";
 import { imageFiles, isImage, takeDrops } from "./image_slot.js";
 import { ModelPicker, notServed } from "./model_picker.js";
@@ -14,7 +15,6 @@ import { heed } from "./wishes.js";
 
 // More classes than this take their time: they are asked for, not given.
 const MOST_UNASKED = 20;
-const part = (id) => document.getElementById(id);
 
 export function startScore() {
   const scorer = new Scorer();
@@ -116,7 +116,7 @@ class Scorer {
 
 // The same error of the files by their names, not by their places.
 function named(error, files) {
-  error.message = error.message.replaceAll(/\bimage\[(\d+)\]/g, (place, index) => files[index]?.name ?? place);
+  if (error instanceof Problem) error.message = error.message.replaceAll(/\bimage\[(\d+)\]/g, (place, index) => files[index]?.name ?? place);
   return error;
 }
 

@@ -47,7 +47,7 @@ class Table {
     const rising = head.getAttribute("aria-sort") !== "ascending";
     for (const each of this.#heads) each.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", rising ? "ascending" : "descending");
-    this.results.sort((one, other) => (rising ? 1 : -1) * compared(value(one), value(other)));
+    this.results.sort((one, other) => compared(value(one), value(other), rising ? 1 : -1));
     this.#draw();
   }
 
@@ -77,11 +77,12 @@ function verdict(result) {
   return result.is_anomaly ? inWords(result.direction) || "unusual" : "usual";
 }
 
-// What is not there comes last.
-function compared(one, other) {
+// What is not there comes last, whichever the direction: 1 rises, -1 falls.
+function compared(one, other, direction) {
   const [lacks, alsoLacks] = [one === null || one === undefined, other === null || other === undefined];
   if (lacks || alsoLacks) return Number(lacks) - Number(alsoLacks);
-  return typeof one === "string" ? one.localeCompare(other, undefined, { numeric: true }) : Number(one) - Number(other);
+  const isText = typeof one === "string";
+  return direction * (isText ? one.localeCompare(other, undefined, { numeric: true }) : Number(one) - Number(other));
 }
 
 function csvOf(results) {

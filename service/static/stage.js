@@ -2,7 +2,7 @@
 
 import { announce, element } from "./element.js";
 import { jobWords } from "./job_words.js";
-import { sourceOf, titleOf } from "./picture.js";
+import { imageOf, pngSource, titleOf } from "./picture.js";
 import { pictureTools } from "./picture_tools.js";
 import { wish } from "./wishes.js";
 
@@ -13,11 +13,12 @@ export class Stage {
   #startedS = 0;
   #done = 0;
   #again = "";
+  #waiting = "";
 
   constructor(root) {
     const part = (name) => root.querySelector(`[data-${name}]`);
     Object.assign(this, { root, canvas: part("canvas"), passage: part("passage"), film: part("film") });
-    Object.assign(this, { words: part("words"), tools: part("tools"), bar: root.querySelector("progress") });
+    Object.assign(this, { words: part("words"), tools: part("tools"), cancel: part("cancel"), bar: root.querySelector("progress") });
     this.#rest("");
   }
 
@@ -25,10 +26,13 @@ export class Stage {
     this.#startedS = 0;
     this.#again = "";
     this.#rewind();
+    this.#waiting = "";
     this.#rest("");
-    this.tools.replaceChildren();
     this.#tell(0, "Sending the request");
     this.passage.hidden = false;
+    // Whoever pressed one of the tools is led on, not left nowhere.
+    if (this.tools.contains(document.activeElement)) this.cancel.focus();
+    this.tools.replaceChildren();
     this.root.setAttribute("aria-busy", "true");
     // On a phone the button is far below.
     if (this.root.getBoundingClientRect().top < 0) this.root.scrollIntoView();
@@ -37,7 +41,7 @@ export class Stage {
   // An event of the job, as `run` tells it.
   hear(event, data) {
     const words = jobWords(event, data);
-    if (words) this.#tell(0, words);
+    if (words) this.#wait(words);
     else if (event === "status" || data.done < this.#done) this.#run();
     this.#done = data.done ?? this.#done;
     if (event === "progress") this.#advance(data);
@@ -51,7 +55,7 @@ export class Stage {
     this.canvas.style.setProperty("--columns", Math.ceil(Math.sqrt(pictures.length)));
     this.canvas.replaceChildren(
       ...pictures.map((picture) => {
-        const image = element("img", { src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}`, draggable: "false" });
+        const image = imageOf(picture);
         return many ? element("button", { type: "button", click: () => wish("look", picture) }, image) : image;
       }),
     );
@@ -64,6 +68,14 @@ export class Stage {
     this.#end();
     this.#rewind();
     this.#rest(words);
+    announce(words);
+  }
+
+  // Blocks go by too fast to be told to those who listen; what is waited for does not.
+  #wait(words) {
+    this.#tell(0, words);
+    if (words !== this.#waiting) announce(words);
+    this.#waiting = words;
   }
 
   #run() {
@@ -87,7 +99,7 @@ export class Stage {
   }
 
   #preview({ done, png_base64 }) {
-    const source = `data:image/png;base64,${png_base64}`;
+    const source = pngSource(png_base64);
     this.canvas.classList.remove("many");
     this.canvas.replaceChildren(element("img", { src: source, alt: `The picture after ${done} flow blocks` }));
     const frame = element("img", { src: source, alt: `After block ${done}` });

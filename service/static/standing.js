@@ -15,6 +15,8 @@ class Standing extends EventTarget {
   // As they were when they were last told.
   queues = [];
   #timer = null;
+  // What ends the look that is under way: a newer one knows better.
+  #looking = new AbortController();
 
   start() {
     document.addEventListener("visibilitychange", () => document.hidden || this.look());
@@ -23,18 +25,22 @@ class Standing extends EventTarget {
 
   async look() {
     clearTimeout(this.#timer);
+    this.#looking.abort();
+    const own = (this.#looking = new AbortController());
     const before = this.state;
     const late = setTimeout(() => this.#be(this.queues.length ? "late" : this.state), LATE_MS);
     try {
-      const { queues } = await askJson("/status", { signal: AbortSignal.timeout(LIMIT_MS) });
+      const signal = AbortSignal.any([own.signal, AbortSignal.timeout(LIMIT_MS)]);
+      const { queues } = await askJson("/status", { signal });
       clearTimeout(late);
       this.queues = queues;
       const manned = queues.filter((queue) => queue.workers).length;
       const state = manned === queues.length ? "ready" : manned ? "partly" : "no-worker";
-      if (state !== before || !catalogue.complete) await catalogue.load();
+      if (state !== before || !catalogue.complete) await catalogue.load(signal);
       this.#be(state);
     } catch (problem) {
       clearTimeout(late);
+      if (own.signal.aborted) return;
       this.queues = [];
       this.#be({ 401: "locked", 503: "queue-away" }[problem.status] ?? "unreachable");
     }

@@ -21,7 +21,8 @@ const BANNERS = {
   unreachable: "The service does not answer. This page goes on by itself once it does.",
 };
 
-export function startStrip(strip, banner) {
+// `foot` holds both.
+export function startStrip(foot, strip, banner) {
   const look = () => strip.replaceChildren(...cells());
   standing.addEventListener("look", look);
   standing.addEventListener("change", () => {
@@ -30,8 +31,12 @@ export function startStrip(strip, banner) {
     const words = standing.state === "locked" ? [lockedWords(), keyButton()] : [BANNERS[standing.state] ?? ""];
     banner.replaceChildren(...words);
     banner.hidden = !BANNERS[standing.state] && standing.state !== "locked";
-    announce(WORDS[standing.state] + missing());
+    // A banner is heard by itself.
+    if (banner.hidden) announce(WORDS[standing.state] + missing());
   });
+  // What else stays at the lower edge, stays above it.
+  const measure = () => document.documentElement.style.setProperty("--foot", `${foot.offsetHeight}px`);
+  new ResizeObserver(measure).observe(foot);
   look();
 }
 

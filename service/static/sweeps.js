@@ -2,18 +2,17 @@
 
 import { catalogue, className } from "./catalogue.js";
 import { ClassPicker } from "./class_picker.js";
-import { announce, element } from "./element.js";
+import { announce, element, part } from "./element.js";
 import { Errand } from "./errand.js";
 import { jobWords } from "./job_words.js";
 import { ModelPicker } from "./model_picker.js";
-import { picturesOf, sourceOf, titleOf } from "./picture.js";
-import { drawnSeed } from "./seed.js";
+import { imageOf, picturesOf, titleOf } from "./picture.js";
+import { Seed } from "./seed.js";
 import { wish } from "./wishes.js";
 
 const GUIDANCES = [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4];
 const MOST_CLASSES = 40;
 const AT_ONCE = 4;
-const part = (id) => document.getElementById(id);
 
 export function startSweeps() {
   const form = part("sweeps-form");
@@ -23,16 +22,12 @@ export function startSweeps() {
     classes.setFacts(facts);
     offer(facts);
   });
-  const draw = () => (part("sweeps-seed").value = drawnSeed());
+  // One noise for all: it is drawn anew where somebody asks for that, or has left none.
+  const seed = new Seed(part("sweeps-seed"), part("sweeps-dice"));
   const errand = new Errand("sweeps", form.querySelector(".main"), form);
-  draw();
-  part("sweeps-dice").addEventListener("click", draw);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    // Without a seed each picture would draw a noise of its own.
-    const seed = part("sweeps-seed").value.trim() || draw();
-    part("sweeps-seed").value = seed;
-    const query = { model: model.value, class: classes.value, seed };
+    const query = { model: model.value, class: classes.value, seed: seed.next() };
     const sweep = event.submitter?.value === "class" ? classSweep(query) : guidanceSweep(query);
     const done = await errand.run("", (ask, say) => fill(sweep, ask, say));
     if (done) announce("The sweep is ready");
@@ -69,12 +64,18 @@ function classSweep(query) {
   };
 }
 
-// Draw a strip and fill its cells, a few at a time; an error of one ends the rest.
-async function fill({ title, words, cells }, ask, say) {
+// A strip without its pictures yet.
+function drawn({ title, words, cells }) {
   const places = cells.map((cell) => element("li", {}, element("div", { class: "blank" }), element("span", {}, cell.words)));
   const caption = element("figcaption", {}, element("b", {}, title));
   const hint = element("p", { class: "hint" }, words);
-  const strip = element("figure", { class: "sweep" }, caption, element("ol", {}, ...places), hint);
+  return { places, hint, strip: element("figure", { class: "sweep" }, caption, element("ol", {}, ...places), hint) };
+}
+
+// Draw a strip and fill its cells, a few at a time; an error of one ends the rest.
+async function fill(sweep, ask, say) {
+  const { cells } = sweep;
+  const { places, hint, strip } = drawn(sweep);
   part("sweeps-strips").prepend(strip);
   const made = () => strip.querySelectorAll("img").length;
   const count = () => say(`${made()} of ${cells.length} pictures are there`);
@@ -100,7 +101,6 @@ async function fill({ title, words, cells }, ask, say) {
 
 // A picture of a sweep, which can be pressed to be looked at closely.
 function shown(picture, words) {
-  const image = element("img", { src: sourceOf(picture), alt: `A picture of ${titleOf(picture)}`, draggable: "false" });
   const label = `${words}: a picture of ${titleOf(picture)}`;
-  return element("button", { type: "button", "aria-label": label, click: () => wish("look", picture) }, image);
+  return element("button", { type: "button", "aria-label": label, click: () => wish("look", picture) }, imageOf(picture));
 }

@@ -1,6 +1,7 @@
 // The way from one image to another. Owns its request, and the slider that goes along it.
 
 import { element } from "./element.js";
+import { pngSource } from "./picture.js";
 
 const STEPS = 13;
 
@@ -9,7 +10,7 @@ export async function wayBetween(ask, images, { model, from }) {
   const body = new FormData();
   for (const { file } of images) body.append("image", file);
   const answer = await ask({ path: "/interpolate", query: { model, class: from, n: STEPS }, body });
-  const sources = answer.images.map((image) => `data:image/png;base64,${image.png_base64}`);
+  const sources = answer.images.map((image) => pngSource(image.png_base64));
   const large = element("img", { class: "large", alt: "" });
   const slide = element("input", { type: "range", min: 0, max: STEPS - 1, step: 1, "aria-label": "From the first image to the second" });
   const go = (index) => {

@@ -1,5 +1,6 @@
 """Owns the laws of who can use the page: with a keyboard alone, with a screen reader, on a phone, in either theme."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from tests.e2e.conftest import Site
 
 VIEWS = ("generate", "sweeps", "score", "back")
 SERIOUS = ("serious", "critical")
+# What WCAG 2.2 asks of graphics, in 1.4.11.
+NON_TEXT_CONTRAST = 3.0
 PHONE = {"width": 360, "height": 740}
 FOCUSED = "document.activeElement.id || document.activeElement.textContent.trim()"
 
@@ -19,6 +22,13 @@ def serious(visitor: Visitor) -> list[tuple[str, list[str]]]:
 
     found = Axe().run(visitor.page).response["violations"]
     return [(each["id"], [node["html"] for node in each["nodes"]]) for each in found if each["impact"] in SERIOUS]
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of `rgb(R, G, B)`, as WCAG 2.2 defines it."""
+    values = [int(value) / 255 for value in re.findall(r"\d+", colour)[:3]]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in values]
+    return sum(share * value for share, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def show(visitor: Visitor, view: str) -> None:
@@ -74,6 +84,52 @@ def test_on_a_phone_the_strip_is_one_line(visit: Visit, bundled: Site) -> None:
     assert len(tops) == 5
     assert len(set(tops)) == 1
     assert strip.evaluate("strip => strip.scrollWidth") <= PHONE["width"]
+
+
+def test_on_a_phone_generate_is_in_sight(visit: Visit, bundled: Site) -> None:
+    visitor = visit(bundled.http.base_url, viewport={"width": 360, "height": 640})
+    visitor.await_state("ready")
+    box = "each => each.getBoundingClientRect()"
+    button = visitor.page.get_by_role("button", name="Generate", exact=True).evaluate(box)
+    assert button["bottom"] <= visitor.page.locator("#strip").evaluate(box)["top"]
+
+
+def test_the_way_to_the_content_stays_in_the_view(visitor: Visitor) -> None:
+    visitor.go("Score")
+    visitor.page.get_by_role("link", name="To the content").press("Enter")
+    visitor.page.wait_for_selector("#score-title:focus")
+    assert visitor.view.get_attribute("id") == "score"
+
+
+def test_the_way_back_leads_to_the_view_before(visitor: Visitor) -> None:
+    visitor.go("Score")
+    visitor.page.go_back()
+    visitor.page.wait_for_selector("#generate:not([hidden])")
+
+
+def test_no_two_elements_have_one_id(visitor: Visitor) -> None:
+    visitor.refusals_are_meant = True
+    for view, seed, button in (("Generate", "Seed", "Generate"), ("Sweeps", "Noise (seed)", "Draw every class")):
+        visitor.go(view)
+        visitor.view.get_by_label(seed, exact=True).fill("x")
+        visitor.press(button)
+        visitor.view.locator(".field-problem").wait_for()
+    ids = visitor.page.evaluate("[...document.querySelectorAll('[id]')].map(each => each.id)")
+    assert sorted(set(ids)) == sorted(ids)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_bar_of_the_histogram_can_be_seen(theme: str, visit: Visit, bundled: Site, seven: Path) -> None:
+    visitor = visit(bundled.http.base_url, color_scheme=theme)
+    visitor.await_state("ready")
+    visitor.go("Score")
+    visitor.page.set_input_files("#score-files", seven)
+    bars = visitor.page.locator(".histogram path")
+    bars.last.wait_for()
+    paper = luminance(visitor.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    for fill in bars.evaluate_all("all => all.map(bar => getComputedStyle(bar).fill)"):
+        dark, bright = sorted((paper, luminance(fill)))
+        assert (bright + 0.05) / (dark + 0.05) >= NON_TEXT_CONTRAST
 
 
 def test_a_picture_is_made_with_the_keyboard_alone(visitor: Visitor) -> None:

@@ -3,11 +3,11 @@
 import re
 
 import httpx
+import pytest
 
 from tests.browser.conftest import Visit, Visitor
 from tests.browser.facts import told_of
-from tests.e2e.conftest import Launcher, Site
-from tests.e2e.machine import until
+from tests.e2e.conftest import Site
 
 GALLERY = "#gallery-grid img"
 LARGEST_PAGE_BYTES = 150_000
@@ -80,31 +80,6 @@ def test_variations_are_the_next_seeds(visitor: Visitor) -> None:
     visitor.picture("variations")
 
 
-def test_the_gallery_outlives_the_page_until_it_is_cleared(visitor: Visitor) -> None:
-    visitor.generate()
-    visitor.await_picture()
-    page = visitor.page
-    page.reload()
-    page.wait_for_selector(GALLERY)
-    assert page.locator(GALLERY).count() == 1
-    page.get_by_role("button", name="Clear", exact=True).click()
-    page.get_by_role("button", name="Clear it").click()
-    page.wait_for_selector(GALLERY, state="detached")
-    page.reload()
-    visitor.await_state("ready")
-    assert page.locator(GALLERY).count() == 0
-
-
-def test_a_picture_of_the_gallery_is_shown_with_its_settings(visitor: Visitor) -> None:
-    visitor.page.get_by_label("Seed", exact=True).fill("41")
-    visitor.generate()
-    visitor.await_picture()
-    visitor.page.locator(GALLERY).click()
-    dialog = visitor.page.get_by_role("dialog")
-    assert dialog.locator("dd").all_text_contents()[:4] == ["mnist-28", "0", "2", "41"]
-    visitor.picture("detail")
-
-
 def test_the_command_that_is_copied_makes_the_picture(visitor: Visitor) -> None:
     visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     visitor.generate()
@@ -116,44 +91,6 @@ def test_the_command_that_is_copied_makes_the_picture(visitor: Visitor) -> None:
     shown = visitor.page.locator("#stage [data-canvas] img").get_attribute("src") or ""
     made = httpx.post(url, headers={"Accept": "application/json"}).json()
     assert shown.endswith(made["images"][0]["png_base64"])
-
-
-def test_what_runs_can_be_cancelled(visit: Visit, launcher: Launcher, slow: str) -> None:
-    with launcher.serving("--models", slow) as site:
-        visitor = visit(site.http.base_url)
-        visitor.await_state("ready")
-        visitor.page.get_by_label("Pictures", exact=True).fill("16")
-        visitor.generate()
-        # Any of them: one block may be over between two looks of the browser's driver.
-        visitor.page.locator("#stage [data-words]", has_text=re.compile(r"Block \d of 8")).wait_for()
-        visitor.page.get_by_role("button", name="Cancel").click()
-        visitor.page.get_by_text("Every picture begins as noise").wait_for()
-        visitor.page.locator(".strip span", has_text="0 running").wait_for()
-        assert visitor.page.locator(GALLERY).count() == 0
-
-
-def test_a_job_that_is_given_up_before_it_is_accepted_is_cancelled_then(visitor: Visitor) -> None:
-    visitor.hold("**/generate?*")
-    with visitor.page.expect_request("**/generate?*"):
-        visitor.generate()
-    visitor.press("Cancel")
-    visitor.page.get_by_text("Cancelled. Every picture begins as noise").wait_for()
-    visitor.refusals_are_meant = True
-    with visitor.page.expect_request(lambda request: request.method == "DELETE"):
-        visitor.let_go()
-
-
-def test_a_page_that_is_left_cancels_what_it_asked_for(visit: Visit, launcher: Launcher, slow: str) -> None:
-    with launcher.serving("--models", slow) as site:
-        visitor = visit(site.http.base_url)
-        visitor.await_state("ready")
-        visitor.page.get_by_label("Pictures", exact=True).fill("16")
-        with visitor.page.expect_request("**/jobs/*/events") as asked:
-            visitor.generate()
-        job = asked.value.url.removesuffix("/events")
-        visitor.page.locator("#stage [data-words]", has_text=re.compile(r"Block \d of 8")).wait_for()
-        visitor.page.reload()
-        until(lambda: httpx.get(job).json()["state"] == "cancelled")
 
 
 def test_a_job_that_begins_anew_shows_its_new_blocks_alone(visitor: Visitor) -> None:
@@ -181,39 +118,6 @@ def test_without_a_class_guidance_is_offered_only_where_it_does_something(visito
     assert dial.is_enabled()
 
 
-def test_the_gallery_keeps_its_order(visitor: Visitor) -> None:
-    visitor.page.get_by_label("Seed", exact=True).fill("8")
-    visitor.page.get_by_label("Pictures", exact=True).fill("4")
-    visitor.generate()
-    names = visitor.page.locator("#gallery-grid button")
-    names.nth(3).wait_for()
-    before = [name.get_attribute("aria-label") for name in names.all()]
-    assert before == [f"0, seed {seed}" for seed in range(8, 12)]
-    visitor.page.reload()
-    names.nth(3).wait_for()
-    assert [name.get_attribute("aria-label") for name in names.all()] == before
-
-
-def test_arrows_go_from_picture_to_picture_in_the_dialog(visitor: Visitor) -> None:
-    visitor.page.get_by_label("Seed", exact=True).fill("8")
-    visitor.page.get_by_label("Pictures", exact=True).fill("3")
-    visitor.generate()
-    visitor.page.locator(GALLERY).nth(2).wait_for()
-    visitor.page.locator(GALLERY).first.click()
-    for seed in (9, 10):
-        visitor.page.keyboard.press("ArrowRight")
-        assert visitor.page.locator("#detail h2").inner_text() == f"0, seed {seed}"
-
-
-def test_a_picture_that_is_removed_leaves_the_focus_in_the_gallery(visitor: Visitor) -> None:
-    visitor.page.get_by_label("Pictures", exact=True).fill("2")
-    visitor.generate()
-    visitor.page.locator(GALLERY).nth(1).wait_for()
-    visitor.page.locator(GALLERY).first.click()
-    visitor.press("Remove")
-    visitor.page.wait_for_selector("#gallery-grid button:focus")
-
-
 def test_a_copy_button_has_its_name_again_however_often_it_was_pressed(visitor: Visitor) -> None:
     visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     visitor.generate()
@@ -223,6 +127,45 @@ def test_a_copy_button_has_its_name_again_however_often_it_was_pressed(visitor: 
         button.click()
         visitor.page.get_by_role("button", name="Copied").wait_for()
     visitor.page.get_by_role("button", name="Copy as curl").wait_for()
+
+
+@pytest.mark.parametrize(("dial", "typed"), [("Guidance", "1e"), ("Pictures", "-"), ("Guidance", "1,5")])
+def test_what_is_no_number_is_refused_beside_its_field(dial: str, typed: str, visitor: Visitor) -> None:
+    visitor.refusals_are_meant = True
+    field = visitor.page.get_by_label(dial, exact=True)
+    field.fill(typed)
+    visitor.generate()
+    visitor.page.locator(".field-problem", has_text=typed).wait_for()
+    assert field.evaluate("field => field === document.activeElement")
+
+
+def test_arrows_go_on_in_a_number_by_a_step(visitor: Visitor) -> None:
+    field = visitor.page.get_by_label("Guidance", exact=True)
+    for typed, key, stepped in (("1.2", "ArrowUp", "1.3"), ("0.3", "ArrowDown", "0.2"), ("20", "ArrowUp", "20")):
+        field.fill(typed)
+        field.press(key)
+        assert field.input_value() == stepped
+    assert visitor.page.get_by_label("Guidance slider").input_value() == "4"
+
+
+def test_a_seed_that_is_left_empty_is_drawn_and_then_kept(visitor: Visitor) -> None:
+    seed = visitor.page.get_by_label("Seed", exact=True)
+    seed.fill("")
+    visitor.generate()
+    visitor.await_picture()
+    assert re.fullmatch(r"\d+", drawn := seed.input_value())
+    assert visitor.view.get_by_text("Kept: every press makes the same").is_visible()
+    with visitor.page.expect_request("**/generate?*") as asked:
+        visitor.generate()
+    assert f"seed={drawn}&" in asked.value.url
+
+
+def test_whoever_makes_a_picture_again_with_the_keyboard_is_led_on(visitor: Visitor) -> None:
+    visitor.generate()
+    visitor.await_picture()
+    visitor.hold("**/generate?*")
+    visitor.page.locator("#stage").get_by_role("button", name="Make again").press("Enter")
+    visitor.page.wait_for_selector("#generate-cancel:focus")
 
 
 def test_on_a_phone_cancel_is_in_sight(visit: Visit, bundled: Site) -> None:

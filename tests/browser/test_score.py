@@ -209,6 +209,25 @@ def test_several_images_are_a_table_that_can_be_sorted(visitor: Visitor, seven: 
     visitor.picture("scores")
 
 
+def test_what_is_not_there_comes_last_in_either_order(visitor: Visitor, seven: Path, damaged: Path) -> None:
+    def tell(route: "Route") -> None:
+        answer = route.fetch()
+        body = answer.json()
+        for result in body.get("results", [])[:1]:
+            result["bits_per_dim"] = None
+        route.fulfill(response=answer, json=body)
+
+    # What was scored before is answered at once.
+    for path in ("**/score?*", "**/jobs/*/result"):
+        visitor.page.route(path, tell)
+    visitor.go("Score")
+    visitor.page.set_input_files(FILES, [seven, damaged])
+    for order in ("ascending", "descending"):
+        visitor.page.get_by_role("button", name="Bits/dim").click()
+        visitor.page.locator(f"th[aria-sort={order}]").wait_for()
+        assert visitor.page.locator("tbody tr").last.locator("td").nth(3).inner_text() == ""
+
+
 def test_a_table_is_taken_away_as_a_csv(visitor: Visitor, seven: Path, damaged: Path) -> None:
     visitor.go("Score")
     visitor.page.set_input_files(FILES, [seven, damaged])

@@ -13,7 +13,7 @@ def test_a_sweep_of_guidance_keeps_the_noise(visitor: Visitor) -> None:
     visitor.go("Sweeps")
     visitor.choose_class("3")
     visitor.page.get_by_label("Noise (seed)").fill("5")
-    visitor.press("Guidance 0 to 4")
+    visitor.press("Turn guidance from 0 to 4")
     pictures = visitor.page.locator(".sweep img")
     pictures.nth(len(GUIDANCES) - 1).wait_for()
     assert visitor.page.locator(".sweep li > span").all_text_contents() == GUIDANCES
@@ -23,7 +23,7 @@ def test_a_sweep_of_guidance_keeps_the_noise(visitor: Visitor) -> None:
 
 def test_a_sweep_of_classes_has_every_class(visitor: Visitor) -> None:
     visitor.go("Sweeps")
-    visitor.press("Every class")
+    visitor.press("Draw every class")
     visitor.page.locator(".sweep img").nth(9).wait_for()
     assert visitor.page.locator(".sweep li > span").all_text_contents() == [str(digit) for digit in range(10)]
     visitor.picture("sweeps")
@@ -33,7 +33,7 @@ def test_without_a_seed_one_noise_is_drawn_for_all_and_shown(visitor: Visitor) -
     visitor.go("Sweeps")
     seed = visitor.page.get_by_label("Noise (seed)")
     seed.fill("")
-    visitor.press("Guidance 0 to 4")
+    visitor.press("Turn guidance from 0 to 4")
     pictures = visitor.page.locator(".sweep img")
     pictures.nth(len(GUIDANCES) - 1).wait_for()
     assert re.fullmatch(r"\d+", drawn := seed.input_value())
@@ -43,14 +43,14 @@ def test_without_a_seed_one_noise_is_drawn_for_all_and_shown(visitor: Visitor) -
 def test_a_sweep_that_waits_says_so(visitor: Visitor) -> None:
     visitor.refuse("**/generate?*", 429, retry_after_s=600, title="Rate limited")
     visitor.go("Sweeps")
-    visitor.press("Every class")
+    visitor.press("Draw every class")
     visitor.view.get_by_text("Rate limited. Trying again in 600 s.").wait_for()
 
 
 def test_a_sweep_that_is_cancelled_says_so_and_gives_the_focus_back(visitor: Visitor) -> None:
     visitor.refuse("**/generate?*", 429, retry_after_s=600, title="Rate limited")
     visitor.go("Sweeps")
-    visitor.press("Every class")
+    visitor.press("Draw every class")
     visitor.view.get_by_text("Trying again").wait_for()
     visitor.press("Cancel")
     assert visitor.page.locator("#sweeps-words").inner_text() == "Cancelled."
@@ -62,7 +62,7 @@ def test_a_sweep_that_is_cancelled_keeps_no_empty_places(visitor: Visitor) -> No
         "**/generate?*", lambda route: route.continue_() if "guidance=0&" in route.request.url + "&" else None
     )
     visitor.go("Sweeps")
-    visitor.press("Guidance 0 to 4")
+    visitor.press("Turn guidance from 0 to 4")
     visitor.page.locator(".sweep img").wait_for()
     visitor.press("Cancel")
     visitor.view.get_by_text("Broken off after 1 of 9 pictures.").wait_for()

@@ -288,4 +288,24 @@ def test_of_an_image_that_was_cropped_the_page_shows_what_the_model_saw(travelle
     assert traveller.view.get_by_text("cropped to the square in its middle").is_visible()
 
 
+def test_what_was_transparent_is_black_as_the_model_saw_it(traveller: Visitor, seven: Path) -> None:
+    clear = seven.with_name("clear.png")
+    Image.new("RGBA", (100, 80), (255, 255, 255, 0)).save(clear)
+    traveller.page.set_input_files(FIRST, clear)
+    traveller.press("Encode and decode")
+    outcome(traveller, "trip").wait_for()
+    values = traveller.page.get_by_role("img", name="The image as the model saw it").evaluate(PIXELS)
+    assert set(zip(*[iter(values)] * 4, strict=True)) == {(0, 0, 0, 255)}
+
+
+def test_a_file_that_changed_since_it_was_chosen_is_told_of(traveller: Visitor, seven: Path) -> None:
+    chosen = seven.with_name("chosen.png")
+    Image.new("L", (28, 28), 9).save(chosen)
+    traveller.page.set_input_files(FIRST, chosen)
+    Image.new("L", (14, 14), 9).save(chosen)
+    os.utime(chosen, (1, 1))
+    traveller.press("Encode and decode")
+    traveller.view.get_by_text("It has changed or is gone since it was chosen").wait_for()
+
+
 PIXELS = "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
