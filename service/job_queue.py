@@ -18,6 +18,7 @@ from service.admission import Admission, Admitted, Candidate, Verdict, Weight
 from service.cancellation import Cancellation, Cancelled
 from service.errors import KeyReused, QueueFull, UnknownJob
 from service.job_record import JobView, cost_of, kind_of, new_job_fields, passes_of, returned
+from service.members import Leaver
 from service.redis_clients import redis_needed
 from worker.contract import (
     COST,
@@ -111,10 +112,10 @@ class JobQueue:
             raise await self._queue_full(admitted, kind, request.model)
         return admitted.about
 
-    async def cancel(self, job_id: str, who: str | None = None) -> Cancelled:
-        """End a job before its time, unless others want it; `who` counts once for it. Raises as `view`."""
+    async def cancel(self, job_id: str, leaver: Leaver) -> Cancelled:
+        """End a job before its time, unless others want it. Raises as `view`."""
         view = await self.view(job_id)
-        return await self.leave(job_id, view.request, who)
+        return await self.leave(job_id, view.request, leaver)
 
     async def want_previews(self, job_id: str) -> None:
         """Let the pictures on their way be told of too; raises as `view`."""
@@ -124,10 +125,10 @@ class JobQueue:
                 # In one step, so that a job that expires meanwhile is not left behind as this one field.
                 await self.connection.register_script(SET_IF_THERE)(keys=[job_key(job_id)], args=[PREVIEW_FIELD, 1])
 
-    async def leave(self, job_id: str, request: Request, who: str | None = None) -> Cancelled:
+    async def leave(self, job_id: str, request: Request, leaver: Leaver) -> Cancelled:
         """A client wants its job no longer; if nobody else does, it ends."""
         with redis_needed():
-            return await self.cancellation.leave(job_id, queue_key(queue_name(kind_of(request), request.model)), who)
+            return await self.cancellation.leave(job_id, queue_key(queue_name(kind_of(request), request.model)), leaver)
 
     async def view(self, job_id: str, pictures: Sequence[str] = ()) -> JobView:
         """A job's state, and PNGs of it that are there: images by their numbers, or the `sheet`.

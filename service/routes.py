@@ -32,6 +32,7 @@ from service.events import EVENT_ID, first_event_id, job_events
 from service.house import House, house_of
 from service.job_queue import new_job_id
 from service.job_record import kind_of, posts_of
+from service.members import Leaver
 from service.parameters import BARE, said_once
 from service.queries import GenerateQuery, ScoreQuery
 from service.rate_limit import client_of
@@ -143,10 +144,12 @@ async def cancel(request: Request, job_id: str, house: TheHouse, key: Idempotenc
     """End a job, a queued one at once, a running one after its flow block, or 64 passes of a score (202).
 
     What has succeeded or failed stays (409), what is cancelled already is answered as it is (200). While others wait
-    for the same job it goes on (202). A client's word counts once for a job, however often it is sent; a client is
-    the owner of an API key, else an address. Several behind one are told apart by an `Idempotency-Key` each.
+    for the same job it goes on (202). A client's word counts once for a job, however often it is sent, and with its
+    hanging up; a client is the owner of an API key, else an address. Several behind one are told apart by the
+    `Idempotency-Key` that each has asked under.
     """
-    outcome = await house.queue.cancel(job_id, f"{client_of(request.scope)} {idempotency_key(key) or ''}")
+    own_key = idempotency_key(key, getattr(request.state, "client_name", None))
+    outcome = await house.queue.cancel(job_id, Leaver(client_of(request.scope), own_key))
     view = await house.queue.view(job_id)
     if outcome is Cancelled.ENDED:
         raise JobEnded(f"job {job_id} has {view.state} already")
@@ -198,7 +201,8 @@ async def run_work(request: Request, house: House, work: Work, wish: Wish, pixel
         else:
             left = await _hung_up_on(request, house, job_id, wait_s)
     if left:
-        _count(house, work, await house.queue.leave(job_id, work))
+        leaver = Leaver(client_of(request.scope), wish.idempotency_key, own_id)
+        _count(house, work, await house.queue.leave(job_id, work, leaver))
     return await answer_post(house, job_id, wish, is_new=job_id == own_id)
 
 

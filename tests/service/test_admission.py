@@ -9,6 +9,7 @@ from rq.job import JobStatus
 
 from service.admission import DEFAULT_MAX_QUEUED_PASSES
 from service.errors import KeyReused, QueueFull
+from service.members import Leaver
 from tests.blocking_queue import Blocking
 from tests.service.stand_in import StandIn
 from tests.service.submissions import (
@@ -187,7 +188,7 @@ def test_a_queue_that_is_worked_off_lets_in_as_many_again(queue: Blocking, redis
 
 def test_a_job_that_is_cancelled_makes_room(queue: Blocking) -> None:
     jobs = fill(queue)
-    queue.cancel(jobs[10])
+    queue.cancel(jobs[10], Leaver("ada"))
     assert [is_let_in(queue, seed=seed) for seed in range(2)] == [True, False]
 
 

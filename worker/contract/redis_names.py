@@ -76,6 +76,11 @@ def input_key(job_id: str) -> str:
     return f"tarflow:input:{job_id}"
 
 
+def members_key(job_id: str) -> str:
+    """Who wants a job that has not ended."""
+    return f"tarflow:members:{job_id}"
+
+
 def pictures_key(job_id: str) -> str:
     """Where the files that a job made lie: PNGs, or latents."""
     return f"tarflow:pictures:{job_id}"
