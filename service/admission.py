@@ -15,6 +15,7 @@ from service.members import MOST_MEMBERS, member_name
 from telemetry.traces import CURRENT
 from worker.contract import (
     CANCEL_FIELD,
+    DIGEST_FIELD,
     HELD_BYTES_KEY,
     HELD_KEY,
     IMAGES_FIELD,
@@ -28,11 +29,14 @@ from worker.contract import (
 
 # Twice what one request may take, and more.
 DEFAULT_MAX_QUEUED_PASSES = 8192
+# Without a worker: there are never more of them than a queue takes.
+LONGEST_QUEUED_S = 24 * 3600
 
 # KEYS: job, queue, set of queues, key of the same request, idempotency key, held results, their bytes, its input.
-# ARGV: job id, images, most images queued, most bytes held, seconds kept, request's digest, 1 if there is an
-#       idempotency key, prefix of jobs, field of images, field of cancellation, prefix of members, field of passes,
-#       passes, most passes queued, name of the member, most members, its input or none, fields of the job...
+# ARGV: job id, images, most images queued, most bytes held, seconds a result is kept, request's digest, 1 if there is
+#       an idempotency key, prefix of jobs, field of images, field of cancellation, prefix of members, field of passes,
+#       passes, most passes queued, name of the member, most members, its input or none, seconds
+#       a job may wait, field of the digest, fields of the job...
 ADMIT = """
 local function wanted(id)
   local status = redis.call('HGET', ARGV[8] .. id, 'status')
@@ -45,7 +49,7 @@ local function join(verdict, id)
   local is_old = verdict == 'known' and redis.call('EXISTS', members) == 0
   local is_full = redis.call('HLEN', members) >= tonumber(ARGV[16]) and redis.call('HEXISTS', members, name) == 0
   if is_old or is_full then redis.call('HSET', members, '*', '') else redis.call('HSET', members, name, ARGV[1]) end
-  redis.call('EXPIRE', members, ARGV[5])
+  redis.call('EXPIRE', members, ARGV[18])
 end
 local function answer(verdict, id)
   if ARGV[7] == '1' then
@@ -64,24 +68,28 @@ local same = redis.call('GET', KEYS[4])
 if same and wanted(same) and redis.call('HGET', ARGV[8] .. same, 'status') ~= 'failed' then
   return answer('known', same)
 end
+local queued, passes = 0, 0
+for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
+  local found = redis.call('HMGET', ARGV[8] .. id, ARGV[9], ARGV[12], ARGV[19], 'status')
+  if found[3] == ARGV[6] and found[4] == 'queued' then
+    redis.call('SET', KEYS[4], id, 'EX', ARGV[5])
+    return answer('known', id)
+  end
+  queued, passes = queued + tonumber(found[1] or 1), passes + tonumber(found[2] or 0)
+end
 for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', redis.call('TIME')[1])) do
   redis.call('ZREM', KEYS[6], entry)
   redis.call('DECRBY', KEYS[7], string.match(entry, ':(%d+)$'))
 end
 if tonumber(redis.call('GET', KEYS[7]) or 0) >= tonumber(ARGV[4]) then return {'held', ''} end
-local queued, passes = 0, 0
-for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
-  local found = redis.call('HMGET', ARGV[8] .. id, ARGV[9], ARGV[12])
-  queued, passes = queued + tonumber(found[1] or 1), passes + tonumber(found[2] or 0)
-end
 local is_full = queued + tonumber(ARGV[2]) > tonumber(ARGV[3])
 if is_full or passes + tonumber(ARGV[13]) > tonumber(ARGV[14]) then
   return {is_full and 'full' or 'dear', tostring(queued), passes}
 end
-if ARGV[17] ~= '' then redis.call('SET', KEYS[8], ARGV[17], 'EX', ARGV[5]) end
-redis.call('HSET', KEYS[1], ARGV[9], ARGV[2], unpack(ARGV, 18))
+if ARGV[17] ~= '' then redis.call('SET', KEYS[8], ARGV[17], 'EX', ARGV[18]) end
+redis.call('HSET', KEYS[1], ARGV[9], ARGV[2], ARGV[19], ARGV[6], unpack(ARGV, 20))
 if ARGV[13] ~= '0' then redis.call('HSET', KEYS[1], ARGV[12], ARGV[13]) end
-redis.call('EXPIRE', KEYS[1], ARGV[5])
+redis.call('EXPIRE', KEYS[1], ARGV[18])
 redis.call('SADD', KEYS[3], KEYS[2])
 redis.call('RPUSH', KEYS[2], ARGV[1])
 redis.call('SET', KEYS[4], ARGV[1], 'EX', ARGV[5])
@@ -136,6 +144,11 @@ class Limits:
     result_ttl_s: int
     max_queued_passes: int = DEFAULT_MAX_QUEUED_PASSES
 
+    @property
+    def queued_ttl_s(self) -> int:
+        """Seconds that a job may wait for a worker: no setting of how long results are kept may end it unseen."""
+        return max(LONGEST_QUEUED_S, self.result_ttl_s)
+
 
 @dataclass(frozen=True)
 class Admitted:
@@ -181,9 +194,10 @@ class Admission:
         known = (candidate.job_id, weight.images, *bounds, candidate.digest, int(idempotency_key is not None))
         passes = (PASSES_FIELD, weight.passes, limits.max_queued_passes)
         member = (member_name(idempotency_key, candidate.job_id), MOST_MEMBERS)
-        args = [*known, *names, *passes, *member, candidate.content or b"", *candidate.fields, *_trace()]
-        verdict, about, *waiting = await self._script(keys=keys, args=args)
-        return Admitted(Verdict(verdict.decode()), about.decode(), *waiting)
+        waiting = (limits.queued_ttl_s, DIGEST_FIELD)
+        args = [*known, *names, *passes, *member, candidate.content or b"", *waiting, *candidate.fields, *_trace()]
+        verdict, about, *beside = await self._script(keys=keys, args=args)
+        return Admitted(Verdict(verdict.decode()), about.decode(), *beside)
 
 
 def _trace() -> tuple[str, ...]:

@@ -50,7 +50,7 @@ if asked and (request == '' or asked == request) then
 elseif request == '' and redis.call('HLEN', KEYS[4]) < tonumber(ARGV[11]) then
   redis.call('HSETNX', KEYS[4], '-' .. name, client)
 end
-redis.call('EXPIRE', KEYS[4], ARGV[4])
+if redis.call('TTL', KEYS[4]) < 0 then redis.call('EXPIRE', KEYS[4], ARGV[4]) end
 local wanted = 0
 for word, by in pairs(words()) do
   if not told(word) then wanted = wanted + 1 elseif by ~= '' then wanted = wanted - 1 end

@@ -94,8 +94,8 @@ class JobQueue:
 
         Who is refused leaves nothing behind.
         """
-        kind, ttl_s = kind_of(request), self.admission.limits.result_ttl_s
-        fields = new_job_fields(job_id, request, self.job_timeout_s, ttl_s)
+        kind, limits = kind_of(request), self.admission.limits
+        fields = new_job_fields(job_id, request, self.job_timeout_s, limits.queued_ttl_s, limits.result_ttl_s)
         if previews:
             fields += [PREVIEW_FIELD, "1"]
         weight = Weight(images_of(request), passes_of(request))

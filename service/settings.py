@@ -41,7 +41,9 @@ class ServiceSettings(BaseSettings):
     ] = "mnist-28,mnist-28-density"
     wait_s: Annotated[float, Field(gt=0, le=60, description="seconds a POST waits for its result by default")] = 30.0
     job_timeout_s: Annotated[int, Field(ge=1, description="seconds a job may run")] = 180
-    result_ttl_s: Annotated[int, Field(ge=1, description="seconds a job and its result are kept")] = 3600
+    result_ttl_s: Annotated[
+        int, Field(ge=1, description="seconds that what has ended is kept; what waits, a day at least")
+    ] = 3600
     max_queued: Annotated[int, Field(ge=64, description="images waiting in a queue, 64 or more; beyond it 429")] = 256
     max_queued_passes: Annotated[
         int,

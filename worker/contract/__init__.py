@@ -30,6 +30,7 @@ from worker.contract.numerals import AS_DECIMAL, AS_WHOLE
 from worker.contract.redis_names import (
     CANCEL_FIELD,
     COST,
+    DIGEST_FIELD,
     ENDED_EVENTS_TTL_S,
     EVENTS_LENGTH,
     EVENTS_TTL_S,
@@ -99,6 +100,7 @@ __all__ = [
     "COST",
     "DEFAULT_ALPHA",
     "DEFAULT_CALIBRATION",
+    "DIGEST_FIELD",
     "ENDED_EVENTS_TTL_S",
     "EVENTS_LENGTH",
     "EVENTS_TTL_S",

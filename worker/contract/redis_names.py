@@ -31,6 +31,7 @@ CANCEL_FIELD = "cancel_requested"
 PROGRESS_FIELD = "progress"
 PREVIEW_FIELD = "preview_wanted"
 TRACE_FIELD = "traceparent"
+DIGEST_FIELD = "digest"
 # What a job costs its worker, for scripts in Redis: the forward passes of a scoring, the images of anything else.
 COST = f"""
 local function cost(job)
