@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import WithJsonSchema
+from starlette.requests import ClientDisconnect
 
 from pictures.fitting import Fitted, Shape
 from service.answers import FILES, Wish, answer_post, etag, job_body, media_types, not_modified, result_of
@@ -203,6 +204,7 @@ async def run_work(request: Request, house: House, work: Work, wish: Wish, pixel
     if left:
         leaver = Leaver(client_of(request.scope), wish.idempotency_key, own_id)
         _count(house, work, await house.queue.leave(job_id, work, leaver))
+        raise ClientDisconnect
     return await answer_post(house, job_id, wish, is_new=job_id == own_id)
 
 

@@ -148,3 +148,15 @@ def test_the_job_of_another_request_is_not_touched(
         other = api.post("/generate?seed=6", headers=AT_ONCE).headers["X-Job-Id"]
     until(lambda: is_cancelled(job_id))
     assert not is_cancelled(other)
+
+
+def test_a_client_that_hung_up_is_counted_as_gone(api: httpx.Client, redis: Redis) -> None:
+    def gone() -> float:
+        sample = 'tarflow_http_requests_total{method="POST",route="/generate",status="499"} '
+        lines = api.get("/metrics").text.splitlines()
+        return sum(float(line.removeprefix(sample)) for line in lines if line.startswith(sample))
+
+    before = gone()
+    with waiting(api, PICTURE):
+        awaited(redis, clients=1)
+    assert until(lambda: gone() - before) == 1
