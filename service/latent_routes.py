@@ -22,12 +22,12 @@ from service.documentation import (
     VERIFY_RESPONSES,
 )
 from service.errors import UnsupportedType
-from service.house import House
+from service.house import House, TheHouse
 from service.latent_answers import latent_types
 from service.latent_files import SAFETENSORS, Latents, check_length
 from service.latent_queries import ClassQuery, DecodeQuery, InterpolateQuery, verification
 from service.parameters import BARE, said_once
-from service.routes import Headers, TheHouse, run_work
+from service.routes import Headers, run_work
 from service.score_body import Wanted, check_plain, read_uploads
 from service.uploads import Upload, fit_upload
 from worker.contract import (

@@ -30,7 +30,7 @@ from service.documentation import (
 )
 from service.errors import JobEnded
 from service.events import EVENT_ID, first_event_id, job_events
-from service.house import House, house_of
+from service.house import House, TheHouse
 from service.job_queue import new_job_id
 from service.job_record import kind_of, posts_of
 from service.members import Leaver
@@ -44,7 +44,6 @@ from worker.contract import Request as Work
 
 router = APIRouter()
 
-TheHouse = Annotated[House, Depends(house_of)]
 # OpenAPI has another place for what it may be: the media types of the answers.
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 KEY_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
