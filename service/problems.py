@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
@@ -30,8 +31,8 @@ from service.errors import (
     status_of,
 )
 from service.parameters import documented, unknown
+from worker.contract import with_value
 
-LONGEST_VALUE = 60
 RETRY_AFTER_S = 2
 EVENTS = "text/event-stream"
 
@@ -140,9 +141,9 @@ class FaultBarrier:
             await _respond(Internal("an internal error, which our log holds"))(scope, receive, send)
 
 
-def _field_error(found: dict[str, Any], unknown_words: str) -> FieldError:
+def _field_error(found: ErrorDetails, unknown_words: str) -> FieldError:
     location, *path = (str(part) for part in found["loc"])
     field = ".".join(path) or location
     if found["type"] == "extra_forbidden":
         return FieldError(field, location, unknown_words)
-    return FieldError(field, location, f"{found['msg']}, got {str(found['input'])[:LONGEST_VALUE]!r}")
+    return FieldError(field, location, with_value(found))

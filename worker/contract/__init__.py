@@ -27,6 +27,7 @@ from worker.contract.facts import CalibrationFacts, CalibrationsTold, ModelDefau
 from worker.contract.frozen import Frozen
 from worker.contract.job import Failure, FailureReason, JobEvent, JobState, Kind
 from worker.contract.numerals import AS_DECIMAL, AS_WHOLE
+from worker.contract.plain_words import plain_words, with_value
 from worker.contract.redis_names import (
     CANCEL_FIELD,
     COST,
@@ -175,11 +176,13 @@ __all__ = [
     "model_name",
     "pace_key",
     "pictures_key",
+    "plain_words",
     "queue_key",
     "queue_name",
     "queue_parts",
     "results_key",
     "score_answer",
+    "with_value",
     "worker_name",
     "workers_key",
 ]
