@@ -35,8 +35,8 @@ LONGEST_QUEUED_S = 24 * 3600
 # KEYS: job, queue, set of queues, key of the same request, idempotency key, held results, their bytes, its input.
 # ARGV: job id, images, most images queued, most bytes held, seconds a result is kept, request's digest, 1 if there is
 #       an idempotency key, prefix of jobs, field of images, field of cancellation, prefix of members, field of passes,
-#       passes, most passes queued, name of the member, most members, its input or none, seconds
-#       a job may wait, field of the digest, fields of the job...
+#       passes, most passes queued, name of the member, most members, its input or none, seconds a job may
+#       wait, field of the digest, fields of the job...
 ADMIT = """
 local function wanted(id)
   local status = redis.call('HGET', ARGV[8] .. id, 'status')

@@ -39,7 +39,7 @@ from service.queries import GenerateQuery, ScoreQuery
 from service.rate_limit import client_of
 from service.score_body import read_uploads
 from service.uploads import Upload, fit_upload
-from worker.contract import JobState, Kind, ScoreInput
+from worker.contract import JobState, Kind, ModelFacts, ScoreInput
 from worker.contract import Request as Work
 
 router = APIRouter()
@@ -112,8 +112,7 @@ async def score(request: Request, query: Annotated[ScoreQuery, Query()], house: 
     wish = headers.wish(house, (JSON, PNG))
     uploads = await read_uploads(request, house.settings.max_upload_bytes)
     facts = await house.models.ready(Kind.SCORE, query.model or house.models.default)
-    shape = Shape(facts.image_size, facts.in_channels)
-    fitted = await to_thread.run_sync(_fit_all, uploads, shape, house.settings.max_image_pixels, limiter=house.decoding)
+    fitted = await fitted_to(facts, uploads, house)
     work = query.request(facts, tuple(map(ScoreInput.of, fitted)), heat_map=wish.media_type == PNG)
     return await run_work(request, house, work, wish, b"".join(each.pixels for each in fitted))
 
@@ -221,5 +220,11 @@ async def _hung_up_on(request: Request, house: House, job_id: str, wait_s: float
         return not view.state.is_terminal and await hung_up(request, listener.ended, wait_s)
 
 
-def _fit_all(uploads: list[Upload], shape: Shape, max_pixels: int) -> list[Fitted]:
-    return [fit_upload(upload, shape, max_pixels) for upload in uploads]
+async def fitted_to(facts: ModelFacts, uploads: list[Upload], house: House) -> list[Fitted]:
+    """The images of uploads, decoded and fitted to a model; raises InvalidInput."""
+    shape, limit = Shape(facts.image_size, facts.in_channels), house.settings.max_image_pixels
+
+    def fit() -> list[Fitted]:
+        return [fit_upload(upload, shape, limit) for upload in uploads]
+
+    return await to_thread.run_sync(fit, limiter=house.decoding)

@@ -15,7 +15,7 @@ from worker.contract import MAX_CLASS_PASSES, MAX_FILES, MAX_IMAGE_PIXELS, model
 
 # What listens everywhere, and where it is met from here.
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
-
+# Headers take no more.
 LAST_OF_LATIN_1 = "\xff"
 
 
