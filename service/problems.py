@@ -65,7 +65,7 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
-    errors = tuple(_field_error(each, unknown(request)) for each in error.errors())
+    errors = tuple(_field_error(each, request) for each in error.errors())
     detail = "; ".join(f"{each.field}: {each.message}" for each in errors)
     in_header = all(each.location == "header" for each in errors)
     return _respond(BadHeader(detail, errors) if in_header else InvalidInput(detail, errors))
@@ -141,9 +141,9 @@ class FaultBarrier:
             await _respond(Internal("an internal error, which our log holds"))(scope, receive, send)
 
 
-def _field_error(found: ErrorDetails, unknown_words: str) -> FieldError:
+def _field_error(found: ErrorDetails, request: Request) -> FieldError:
     location, *path = (str(part) for part in found["loc"])
     field = ".".join(path) or location
     if found["type"] == "extra_forbidden":
-        return FieldError(field, location, unknown_words)
+        return FieldError(field, location, unknown(request))
     return FieldError(field, location, with_value(found))

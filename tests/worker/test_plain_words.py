@@ -12,6 +12,7 @@ class Wish(BaseModel):
     """Something of every kind."""
 
     dial: Annotated[float, Field(ge=0.01, le=20, allow_inf_nan=False)] = 1.0
+    fleck: Annotated[float, Field(ge=1e-6)] = 1.0
     share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     seed: Annotated[int, Field(ge=0, le=MAX_SEED), AS_WHOLE] = 0
     flag: bool = False
@@ -43,6 +44,7 @@ def refused(model: type[BaseModel], **given: Any) -> Any:
         ("dial", "nan", "must be finite"),
         ("dial", "strong", "must be a number"),
         ("dial", [1], "must be a number"),
+        ("fleck", 0, "must be at least 0.000001"),
         ("share", 0, "must be greater than 0"),
         ("share", 0.5, "must be less than 0.5"),
         ("seed", -1, "must be at least 0"),

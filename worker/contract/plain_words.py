@@ -33,11 +33,7 @@ WORDS = {
 
 def plain_words(found: ErrorDetails) -> str:
     """What is wrong; in pydantic's words where there are none of ours."""
-    # Whole bounds of decimals come as 20.0; 16 digits are what the largest of all has.
-    context = {
-        name: f"{value:.16g}" if isinstance(value, int | float) else str(value)
-        for name, value in found.get("ctx", {}).items()
-    }
+    context = {name: _limit(value) for name, value in found.get("ctx", {}).items()}
     words = WORDS.get(found["type"])
     return found["msg"] if words is None else words.format(**context)
 
@@ -46,3 +42,8 @@ def with_value(found: ErrorDetails) -> str:
     """`plain_words`, and the value that was given, where one was."""
     words = plain_words(found)
     return words if found["type"] == "missing" else f"{words}, got {str(found['input'])[:LONGEST_VALUE]!r}"
+
+
+def _limit(value: object) -> str:
+    """A bound as people write it: whole ones of decimals come as 20.0, small ones as 1e-06."""
+    return f"{value:.16f}".rstrip("0").rstrip(".") if isinstance(value, int | float) else str(value)
