@@ -20,9 +20,11 @@ from service.latent_files import SAFETENSORS
 from worker.contract import (
     MAX_IMAGES,
     GenerateRequest,
+    GenerateResult,
     JobState,
     Request,
     ScoreRequest,
+    ScoreResult,
     canonical_digest,
     class_fields,
     score_answer,
@@ -106,7 +108,7 @@ async def result_of(house: House, view: JobView, media_type: str) -> Response:
         response = _heat_map(view)
     else:
         facts = await house.models.facts(view.request.model)
-        scored = await house.queue.scored(view.job_id)
+        scored = await house.queue.result(view.job_id, ScoreResult)
         response = JSONResponse({"job_id": view.job_id, **score_answer(view.request, scored, facts)})
     response.headers["X-Job-Id"] = view.job_id
     response.headers["X-Model"] = view.request.model
@@ -146,7 +148,7 @@ async def _pictures(house: House, view: JobView, request: GenerateRequest, media
         raise UnknownJob(f"the pictures of job {view.job_id} have expired")
     if media_type == PNG:
         return Response(view.pictures[0], media_type=PNG)
-    made = await house.queue.generated(view.job_id)
+    made = await house.queue.result(view.job_id, GenerateResult)
     images = [
         {
             "seed": seed,

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from redis import asyncio as aioredis
 
+from service.members import MOST_MEMBERS, Leaver
 from worker.contract import (
     CANCEL_FIELD,
     ENDED_EVENTS_TTL_S,
@@ -18,25 +19,50 @@ from worker.contract import (
     events_key,
     input_key,
     job_key,
+    members_key,
 )
 
-# KEYS: job, its queue, the stream of news, waiters, the job's events, its pixels, those who said so.
-# ARGV: job id, field, now, seconds kept, length and TTL of the news, TTL of the events of an ended job, who says so.
+# KEYS: job, its queue, the stream of news, its members, the job's events, its pixels.
+# ARGV: job id, field, now, seconds kept, length and TTL of the news, TTL of the events of an ended job, who it is by
+#       name, the request whose connection is gone or none, its client, most members.
 LEAVE = """
 local status = redis.call('HGET', KEYS[1], 'status')
 if status == 'canceled' or status == 'stopped' then return 'before' end
 if status ~= 'queued' and status ~= 'started' then return 'ended' end
-local again = ARGV[8] ~= '' and redis.call('SADD', KEYS[7], ARGV[8]) == 0
-if ARGV[8] ~= '' then redis.call('EXPIRE', KEYS[7], ARGV[4]) end
-local is_awaited = redis.call('EXISTS', KEYS[4]) == 1
-if is_awaited and tonumber(redis.call(again and 'GET' or 'DECR', KEYS[4])) > 0 then return 'awaited' end
+local name, request, client = ARGV[8], ARGV[9], ARGV[10]
+local function words()
+  local found, flat = {}, redis.call('HGETALL', KEYS[4])
+  for index = 1, #flat, 2 do found[flat[index]] = flat[index + 1] end
+  return found
+end
+local function told(word) return string.sub(word, 1, 1) == '-' end
+local function spend()
+  for word, by in pairs(words()) do
+    if told(word) and by == client then return redis.call('HSET', KEYS[4], word, '') end
+  end
+end
+if redis.call('HEXISTS', KEYS[4], '*') == 1 then return 'awaited' end
+local asked = redis.call('HGET', KEYS[4], '+' .. name)
+if asked and (request == '' or asked == request) then
+  redis.call('HDEL', KEYS[4], '+' .. name)
+  if name ~= request then redis.call('HSETNX', KEYS[4], '-' .. name, '') end
+  if request ~= '' then spend() end
+elseif request == '' and redis.call('HLEN', KEYS[4]) < tonumber(ARGV[11]) then
+  redis.call('HSETNX', KEYS[4], '-' .. name, client)
+end
+if redis.call('TTL', KEYS[4]) < 0 then redis.call('EXPIRE', KEYS[4], ARGV[4]) end
+local wanted = 0
+for word, by in pairs(words()) do
+  if not told(word) then wanted = wanted + 1 elseif by ~= '' then wanted = wanted - 1 end
+end
+if wanted > 0 then return 'awaited' end
 if status == 'queued' then
   redis.call('LREM', KEYS[2], 1, ARGV[1])
   redis.call('HSET', KEYS[1], 'status', 'canceled', 'ended_at', ARGV[3])
   redis.call('EXPIRE', KEYS[1], ARGV[4])
   redis.call('XADD', KEYS[5], '*', 'event', 'done', 'data', '{"state": "cancelled"}')
   redis.call('EXPIRE', KEYS[5], ARGV[7])
-  redis.call('DEL', KEYS[6])
+  redis.call('DEL', KEYS[4], KEYS[6])
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'job_id', ARGV[1], 'event', 'done')
   redis.call('EXPIRE', KEYS[3], ARGV[6])
   return 'cancelled'
@@ -44,8 +70,6 @@ end
 redis.call('HSET', KEYS[1], ARGV[2], 1)
 return 'requested'
 """
-WAITERS_PREFIX = "tarflow:waiters:"
-LEAVERS_PREFIX = "tarflow:leavers:"
 
 
 class Cancelled(StrEnum):
@@ -65,15 +89,17 @@ class Cancellation:
     connection: aioredis.Redis
     result_ttl_s: int
 
-    async def leave(self, job_id: str, queue_key: str, who: str | None = None) -> Cancelled:
+    async def leave(self, job_id: str, queue_key: str, leaver: Leaver) -> Cancelled:
         """Somebody said so or hung up; if nobody else wants the job, a queued one ends now, a running one soon.
 
-        Whoever is named counts once for a job, however often it is said; a connection that is gone has no name.
+        Either counts once, however often it is told: a connection that is gone takes away its own request alone, and
+        only if none under its key has come since; a word takes that of its key, else any one. A client that says so
+        and then hangs up is one.
         """
-        waiters, events, pixels = WAITERS_PREFIX + job_id, events_key(job_id), input_key(job_id)
-        keys = [job_key(job_id), queue_key, NEWS_STREAM, waiters, events, pixels, LEAVERS_PREFIX + job_id]
+        keys = [job_key(job_id), queue_key, NEWS_STREAM, members_key(job_id), events_key(job_id), input_key(job_id)]
         ended_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         kept = (self.result_ttl_s, NEWS_LENGTH, NEWS_TTL_S, ENDED_EVENTS_TTL_S)
-        args: list[str | int] = [job_id, CANCEL_FIELD, ended_at, *kept, who or ""]
+        who = (leaver.name, leaver.request_id or "", leaver.client, MOST_MEMBERS)
+        args: list[str | int] = [job_id, CANCEL_FIELD, ended_at, *kept, *who]
         outcome = await self.connection.register_script(LEAVE)(keys=keys, args=args)
         return Cancelled(outcome.decode())

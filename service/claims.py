@@ -15,16 +15,11 @@ from pydantic import ConfigDict, Field, ValidationError, WrapValidator
 from pictures.origin import REQUEST_CHUNK, is_written_as_ours, request_chunks
 from service.errors import InvalidInput
 from service.uploads import Upload, decoded
-from worker.contract import NO_CLASS, GenerateRequest
+from worker.contract import NO_CLASS, GenerateRequest, plain_words
 
 MODES = {"L": 1, "RGB": 3}
 LONGEST_NAME, LONGEST_WORD, LONGEST_REASON = 1000, 60, 300
-# What is wrong with a word, by pydantic's names.
-WORDS = {
-    "missing": "is missing",
-    "string_unicode": "must be text",
-    "string_pattern_mismatch": "must be 64 hexadecimal digits",
-}
+NO_DIGEST = "must be 64 hexadecimal digits"
 
 
 @dataclass(frozen=True)
@@ -133,4 +128,5 @@ def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _reason(error: ValidationError) -> str:
     found = error.errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(str(part) for part in found['loc'])}: {WORDS.get(found['type'], found['msg'])}"
+    words = NO_DIGEST if found["type"] == "string_pattern_mismatch" else plain_words(found)
+    return f"{'.'.join(str(part) for part in found['loc'])}: {words}"

@@ -20,6 +20,7 @@ from service.exposure import OpenToStrangers, check_exposure
 from service.health_check import ask, own_probe
 from service.serve import PortTaken, serve
 from service.settings import ServiceSettings
+from worker.contract import plain_words
 
 METRICS_PORT = 9100
 
@@ -148,7 +149,7 @@ def _settings(**given: Any) -> ServiceSettings:
     try:
         return ServiceSettings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        wrong = "; ".join(f"TARFLOW_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+        wrong = "; ".join(f"TARFLOW_{str(each['loc'][0]).upper()}: {plain_words(each)}" for each in error.errors())
         _fail("settings", wrong)
 
 

@@ -13,14 +13,18 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
-# Answers after which the same request may do better.
-PASSING = (429, 503)
+# Answers after which the same request may do better: ours, and a proxy's while the service starts again.
+PASSING = (429, 502, 503, 504)
 PAUSE_S = 1.0
+JSON = "application/json"
+# Of jobs whose keys are remembered: only one that has not ended can be cancelled.
+MOST_KEYS = 10_000
 ANSWER_TIMEOUT_S = 75.0
 
 
@@ -58,6 +62,7 @@ class Client:
         headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self.http = httpx.Client(base_url=url, timeout=ANSWER_TIMEOUT_S, headers=headers)
         self.patience_s = patience_s
+        self._keys: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -126,12 +131,13 @@ class Client:
         """The result of a job as JSON, once it is there. Raises as `generate`."""
         for _ in self.events(job_id):
             pass
-        return self._send("GET", f"/jobs/{job_id}/result", headers={"Accept": "application/json"})
+        return self._send("GET", f"/jobs/{job_id}/result", headers={"Accept": JSON})
 
     def cancel(self, job_id: str) -> None:
-        """End a job; what has ended stays. Raises TarFlowError."""
+        """End a job, unless others want it; what has ended stays. Raises TarFlowError."""
+        key = self._keys.get(job_id)
         try:
-            self._send("DELETE", f"/jobs/{job_id}")
+            self._send("DELETE", f"/jobs/{job_id}", headers={} if key is None else {"Idempotency-Key": key})
         except TarFlowError as error:
             if error.status != httpx.codes.CONFLICT:
                 raise
@@ -176,8 +182,13 @@ class Client:
 
     def _post(self, path: str, query: Mapping[str, Any], files: Any = None, json: Any = None) -> dict[str, Any]:
         """Queue work; one key for all tries, so that none of them does it twice."""
-        headers = {"Prefer": "respond-async", "Idempotency-Key": uuid.uuid4().hex}
-        return self._send("POST", path, params=query, headers=headers, files=files, json=json)
+        key = uuid.uuid4().hex
+        headers = {"Prefer": "respond-async", "Idempotency-Key": key, "Accept": JSON}
+        accepted = self._send("POST", path, params=query, headers=headers, files=files, json=json)
+        self._keys[accepted["job_id"]] = key
+        if len(self._keys) > MOST_KEYS:
+            del self._keys[next(iter(self._keys))]
+        return accepted
 
     def _send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         deadline_s = time.monotonic() + self.patience_s
@@ -207,8 +218,20 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _pause_s(retry_after: str | None) -> float:
+    """What `Retry-After` asks for (RFC 9110): seconds, or a date, as a proxy may send; `PAUSE_S` for anything else."""
+    if retry_after is None:
+        return PAUSE_S
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return PAUSE_S
+
+
 def _error(answer: httpx.Response) -> TarFlowError:
-    retry_after_s = float(answer.headers.get("Retry-After", PAUSE_S))
+    retry_after_s = _pause_s(answer.headers.get("Retry-After"))
     try:
         return TarFlowError(answer.status_code, answer.json(), retry_after_s)
     except ValueError:

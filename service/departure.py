@@ -4,6 +4,7 @@ Owns the telling of the three apart. Knows nothing of jobs.
 """
 
 import asyncio
+from contextlib import suppress
 
 from fastapi import Request
 
@@ -11,8 +12,10 @@ from service.errors import ServiceError
 
 
 async def hung_up(request: Request, ended: asyncio.Event, wait_s: float) -> bool:
-    """Wait for `ended`, for at most `wait_s`; whether the client left meanwhile."""
+    """Wait for `ended`, for at most `wait_s`; whether the client left meanwhile, or before."""
     if not wait_s:
+        with suppress(ServiceError):  # As below.
+            return await request.is_disconnected()
         return False
     end, gone = asyncio.create_task(ended.wait()), asyncio.create_task(_disconnected(request))
     try:

@@ -2,16 +2,6 @@
 
 Owns the error tree, the one table from error to status, and the body they all share
 (RFC 9457). Knows nothing of routes.
-
-    ServiceError
-    ├── BadHeader           ├── NotAcceptable      ├── ResultNotReady
-    ├── Unauthorized        ├── BodyTooSlow        ├── JobCancelled
-    ├── UnknownJob          ├── BodyTooLarge       ├── JobEnded
-    ├── UnknownModel        ├── UnsupportedType    ├── JobFailed
-    ├── UnknownRoute        ├── InvalidInput       ├── RedisAway
-    ├── MethodNotAllowed    ├── KeyReused          ├── NoWorker
-    ├── Internal            └── QueueFull          └── RateLimited
-    └── Leaving
 """
 
 from collections.abc import Mapping

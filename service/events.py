@@ -68,11 +68,12 @@ async def _events(house: House, job_id: str, after: str) -> AsyncIterator[Server
             if view.state.is_terminal:  # Its events have expired, or were all told before.
                 yield ServerSentEvent(event=JobEvent.DONE, data={"state": view.state})
                 return
-            body = await job_body(house, view)
-            status = {name: body[name] for name in ("state", "position", "eta_s")}
-            if view.state is JobState.QUEUED and status != told:
-                told = status
-                yield ServerSentEvent(event=JobEvent.STATUS, data=status)
+            if view.state is JobState.QUEUED:
+                body = await job_body(house, view)
+                status = {name: body[name] for name in ("state", "position", "eta_s")}
+                if status != told:
+                    told = status
+                    yield ServerSentEvent(event=JobEvent.STATUS, data=status)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(listener.news.wait(), LOOK_AGAIN_S)
 

@@ -11,7 +11,6 @@ from service.settings import ServiceSettings
 
 TIMEOUT_S = 5.0
 LONGEST_WORDS = 200
-ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,7 @@ class Health:
 
 def own_probe(settings: ServiceSettings) -> str:
     """The URL of this machine's API, ready or not."""
-    host = ANY_ADDRESS.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/readyz"
+    return f"{settings.own_url}/readyz"
 
 
 def ask(url: str) -> Health:

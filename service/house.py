@@ -5,9 +5,10 @@ Owns nothing but the bundle; its parts are made by `service.app` and passed alon
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from anyio import CapacityLimiter
-from fastapi import Request
+from fastapi import Depends, Request
 
 from service.completions import Completions
 from service.job_queue import JobQueue
@@ -38,3 +39,6 @@ async def house_of(request: Request) -> House:
     """The house of the app that serves a request."""
     house: House = request.app.state.house
     return house
+
+
+TheHouse = Annotated[House, Depends(house_of)]

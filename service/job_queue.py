@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import asyncio as aioredis
 from redis.commands.core import AsyncScript
@@ -18,16 +18,14 @@ from service.admission import Admission, Admitted, Candidate, Verdict, Weight
 from service.cancellation import Cancellation, Cancelled
 from service.errors import KeyReused, QueueFull, UnknownJob
 from service.job_record import JobView, cost_of, kind_of, new_job_fields, passes_of, returned
+from service.members import Leaver
 from service.redis_clients import redis_needed
 from worker.contract import (
     COST,
     PREVIEW_FIELD,
-    EncodeResult,
-    GenerateResult,
+    Frozen,
     Kind,
     Request,
-    ScoreResult,
-    VerifyResult,
     canonical_digest,
     images_of,
     job_key,
@@ -43,6 +41,8 @@ from worker.contract import (
 DEFAULT_PACE_S = {Kind.GENERATE: 2.0, Kind.SCORE: 0.02}
 HELD_RETRY_AFTER_S = 60
 JOB_ID = re.compile("[0-9a-f]{32}")
+
+R = TypeVar("R", bound=Frozen)
 
 SET_IF_THERE = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end"
 # A job's hash; the jobs before it while it is queued and what they cost, none if it was just popped; pictures of it.
@@ -93,8 +93,8 @@ class JobQueue:
 
         Who is refused leaves nothing behind.
         """
-        kind, ttl_s = kind_of(request), self.admission.limits.result_ttl_s
-        fields = new_job_fields(job_id, request, self.job_timeout_s, ttl_s)
+        kind, limits = kind_of(request), self.admission.limits
+        fields = new_job_fields(job_id, request, self.job_timeout_s, limits.queued_ttl_s, limits.result_ttl_s)
         if previews:
             fields += [PREVIEW_FIELD, "1"]
         weight = Weight(images_of(request), passes_of(request))
@@ -111,23 +111,21 @@ class JobQueue:
             raise await self._queue_full(admitted, kind, request.model)
         return admitted.about
 
-    async def cancel(self, job_id: str, who: str | None = None) -> Cancelled:
-        """End a job before its time, unless others want it; `who` counts once for it. Raises as `view`."""
+    async def cancel(self, job_id: str, leaver: Leaver) -> Cancelled:
+        """End a job before its time, unless others want it. Raises as `view`."""
         view = await self.view(job_id)
-        return await self.leave(job_id, view.request, who)
+        return await self.leave(job_id, view.request, leaver)
 
     async def want_previews(self, job_id: str) -> None:
-        """Let the pictures on their way be told of too; raises as `view`."""
-        view = await self.view(job_id)
-        if not view.state.is_terminal:
-            with redis_needed():
-                # In one step, so that a job that expires meanwhile is not left behind as this one field.
-                await self.connection.register_script(SET_IF_THERE)(keys=[job_key(job_id)], args=[PREVIEW_FIELD, 1])
+        """Let the pictures on their way be told of too, if there is such a job; raises RedisAway."""
+        with redis_needed():
+            # In one step, so that a job that expires meanwhile is not left behind as this one field.
+            await self.connection.register_script(SET_IF_THERE)(keys=[job_key(job_id)], args=[PREVIEW_FIELD, 1])
 
-    async def leave(self, job_id: str, request: Request, who: str | None = None) -> Cancelled:
+    async def leave(self, job_id: str, request: Request, leaver: Leaver) -> Cancelled:
         """A client wants its job no longer; if nobody else does, it ends."""
         with redis_needed():
-            return await self.cancellation.leave(job_id, queue_key(queue_name(kind_of(request), request.model)), who)
+            return await self.cancellation.leave(job_id, queue_key(queue_name(kind_of(request), request.model)), leaver)
 
     async def view(self, job_id: str, pictures: Sequence[str] = ()) -> JobView:
         """A job's state, and PNGs of it that are there: images by their numbers, or the `sheet`.
@@ -148,21 +146,13 @@ class JobQueue:
             raise _unknown(job_id)
         return JobView.of(job_id, fields, jobs, ahead, tuple(each for each in found if each is not None))
 
-    async def generated(self, job_id: str) -> GenerateResult:
-        """The result of a generation that succeeded; raises as `view`."""
-        return GenerateResult.model_validate(await self._return_value(job_id))
-
-    async def encoded(self, job_id: str) -> EncodeResult:
-        """The result of an encoding that succeeded; raises as `view`."""
-        return EncodeResult.model_validate(await self._return_value(job_id))
-
-    async def verified(self, job_id: str) -> VerifyResult:
-        """The result of a verification that succeeded; raises as `view`."""
-        return VerifyResult.model_validate(await self._return_value(job_id))
-
-    async def scored(self, job_id: str) -> ScoreResult:
-        """The result of a scoring that succeeded; raises as `view`."""
-        return ScoreResult.model_validate(await self._return_value(job_id))
+    async def result(self, job_id: str, form: type[R]) -> R:
+        """The result of a job that succeeded, of the form that its request gives; raises as `view`."""
+        with redis_needed():
+            entries: Any = await self.connection.xrevrange(results_key(job_id), count=1)
+        if not entries:
+            raise _unknown(job_id)
+        return form.model_validate(returned(job_id, entries[0]))
 
     async def eta_s(self, view: JobView, workers: int) -> int:
         """Whole seconds until a job should have ended, by the pace of late and the queue ahead; at least 1."""
@@ -194,13 +184,6 @@ class JobQueue:
             pace = await self.connection.get(pace_key(kind, model))
         each_s = DEFAULT_PACE_S[kind] if pace is None else float(pace)
         return max(1, math.ceil(each_s * cost / max(1, workers)))
-
-    async def _return_value(self, job_id: str) -> Any:
-        with redis_needed():
-            entries: Any = await self.connection.xrevrange(results_key(job_id), count=1)
-        if not entries:
-            raise _unknown(job_id)
-        return returned(job_id, entries[0])
 
 
 def new_job_id() -> str:

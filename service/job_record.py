@@ -101,7 +101,9 @@ class JobView:
         )
 
 
-def new_job_fields(job_id: str, request: Request, timeout_s: int, ttl_s: int) -> list[str | bytes]:
+def new_job_fields(
+    job_id: str, request: Request, timeout_s: int, queued_ttl_s: int, result_ttl_s: int
+) -> list[str | bytes]:
     """Names and values of a queued job's hash, in turn."""
     kind = kind_of(request)
     job = Job.create(
@@ -109,9 +111,9 @@ def new_job_fields(job_id: str, request: Request, timeout_s: int, ttl_s: int) ->
         args=(request.model_dump(mode="json"),),
         id=job_id,
         timeout=timeout_s,
-        ttl=ttl_s,
-        result_ttl=ttl_s,
-        failure_ttl=ttl_s,
+        ttl=queued_ttl_s,
+        result_ttl=result_ttl_s,
+        failure_ttl=result_ttl_s,
         retry=Retry(max=MAX_RETRIES, enqueue_at_front=True),
         description=f"{kind} {request.model}",
         origin=queue_name(kind, request.model),

@@ -18,6 +18,8 @@ from worker.contract import (
     NO_CLASS,
     DecodeRequest,
     EncodeRequest,
+    EncodeResult,
+    GenerateResult,
     InterpolateRequest,
     ModelFacts,
     VerifyRequest,
@@ -43,7 +45,7 @@ def latent_types(request: type[LatentRequest]) -> tuple[str, ...]:
 async def latent_answer(house: House, view: JobView, request: LatentRequest, media_type: str) -> Response:
     """The result of a job that was looked at with the files of its media type; raises UnknownJob."""
     if isinstance(request, VerifyRequest):
-        return JSONResponse(_verified(view.job_id, request, await house.queue.verified(view.job_id)))
+        return JSONResponse(_verified(view.job_id, request, await house.queue.result(view.job_id, VerifyResult)))
     if not view.pictures:
         raise UnknownJob(f"what job {view.job_id} made has expired")
     facts = await house.models.facts(request.model)
@@ -64,7 +66,7 @@ async def _encoded(
         words = {"model": request.model, "model_digest": request.model_digest}
         told = {name: str(value) for name, value in classes.items() if value is not None}
         return Response(latents.to_safetensors(facts.latent_shape, words | told), media_type=SAFETENSORS)
-    trip = (await house.queue.encoded(view.job_id)).model_dump(mode="json")
+    trip = (await house.queue.result(view.job_id, EncodeResult)).model_dump(mode="json")
     body = {
         "job_id": view.job_id,
         "model": request.model,
@@ -82,7 +84,7 @@ async def _encoded(
 async def _painted(
     house: House, view: JobView, request: DecodeRequest | InterpolateRequest, facts: ModelFacts | None
 ) -> dict[str, Any]:
-    made = await house.queue.generated(view.job_id)
+    made = await house.queue.result(view.job_id, GenerateResult)
     size = {"width": made.width, "height": made.height}
     images: list[dict[str, Any]] = [
         {"png_base64": base64.b64encode(picture).decode(), **size} for picture in view.pictures

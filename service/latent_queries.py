@@ -12,7 +12,7 @@ from pydantic import Field
 from service.claims import Claim
 from service.errors import InvalidInput
 from service.latent_files import Latents
-from service.queries import Query, class_index_of
+from service.queries import Query, check_denoise, class_index_of
 from worker.contract import (
     AS_DECIMAL,
     AS_WHOLE,
@@ -65,10 +65,7 @@ class DecodeQuery(ClassQuery):
             raise InvalidInput.of(
                 "latents", "body", f"are of weights {latents.model_digest[:80]!r}, not of {facts.name}"
             )
-        if self.denoise and facts.noise_type != "gaussian":
-            raise InvalidInput.of(
-                "denoise", "query", f"{facts.name} was trained without Gaussian noise: only false works"
-            )
+        check_denoise(facts, self.denoise)
         return DecodeRequest(
             model=facts.name,
             model_digest=facts.digest,
@@ -109,7 +106,7 @@ def verification(facts: ModelFacts, claim: Claim) -> VerifyRequest:
         raise InvalidInput.of(
             claim.field, "body", f"claims class {claim.request.class_index}; {facts.name} has no such class"
         )
-    if claim.request.denoise and facts.noise_type != "gaussian":
+    if claim.request.denoise and not facts.can_denoise:
         raise InvalidInput.of(claim.field, "body", f"claims to be denoised; {facts.name} has no such step")
     return VerifyRequest(
         model=facts.name,

@@ -9,7 +9,6 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from pictures.fitting import Fitted, Shape
 from service.claims import read_claim
 from service.content_negotiation import JSON
 from service.documentation import (
@@ -22,14 +21,13 @@ from service.documentation import (
     VERIFY_RESPONSES,
 )
 from service.errors import UnsupportedType
-from service.house import House
+from service.house import House, TheHouse
 from service.latent_answers import latent_types
 from service.latent_files import SAFETENSORS, Latents, check_length
 from service.latent_queries import ClassQuery, DecodeQuery, InterpolateQuery, verification
 from service.parameters import BARE, said_once
-from service.routes import Headers, TheHouse, run_work
-from service.score_body import Wanted, check_plain, read_uploads
-from service.uploads import Upload, fit_upload
+from service.routes import Headers, fitted_to, run_work
+from service.score_body import Wanted, check_plain, media_type_of, read_uploads
 from worker.contract import (
     DecodeRequest,
     EncodeRequest,
@@ -54,7 +52,7 @@ async def encode(
     wish = headers.wish(house, latent_types(EncodeRequest))
     (upload,) = await read_uploads(request, house.settings.max_upload_bytes, ONE)
     facts = await _facts(house, query.model)
-    (fitted,) = await _fitted(house, [upload], facts)
+    (fitted,) = await fitted_to(facts, [upload], house)
     return await run_work(request, house, query.encoding(facts, ScoreInput.of(fitted)), wish, fitted.pixels)
 
 
@@ -65,7 +63,7 @@ async def decode(
     """The picture of latents, a safetensors file or JSON: the one that `/generate` makes from the same noise."""
     wish = headers.wish(house, latent_types(DecodeRequest))
     check_plain(request)
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    media_type = media_type_of(request)
     readers = {SAFETENSORS: Latents.from_safetensors, JSON: Latents.from_json}
     if media_type not in readers:
         raise UnsupportedType(f"Content-Type: {media_type[:100]!r} is not read; send {SAFETENSORS} or {JSON}")
@@ -83,7 +81,7 @@ async def interpolate(
     wish = headers.wish(house, latent_types(InterpolateRequest))
     uploads = await read_uploads(request, house.settings.max_upload_bytes, TWO)
     facts = await _facts(house, query.model)
-    start, end = await _fitted(house, uploads, facts)
+    start, end = await fitted_to(facts, uploads, house)
     work = query.between(facts, (ScoreInput.of(start), ScoreInput.of(end)))
     return await run_work(request, house, work, wish, start.pixels + end.pixels)
 
@@ -102,12 +100,3 @@ async def verify(request: Request, house: TheHouse, headers: Headers) -> Respons
 async def _facts(house: House, name: str | None) -> ModelFacts:
     """Of the model, which can be worked for now: all of this takes its inverse."""
     return await house.models.ready(Kind.GENERATE, name or house.models.default)
-
-
-async def _fitted(house: House, uploads: list[Upload], facts: ModelFacts) -> list[Fitted]:
-    shape, limit = Shape(facts.image_size, facts.in_channels), house.settings.max_image_pixels
-
-    def fit() -> list[Fitted]:
-        return [fit_upload(upload, shape, limit) for upload in uploads]
-
-    return await to_thread.run_sync(fit, limiter=house.decoding)

@@ -4,15 +4,15 @@ Owns what they say. Knows nothing of jobs.
 """
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.documentation import LIVE_RESPONSES, METRICS_RESPONSES, MODEL_RESPONSES, READY_RESPONSES
 from service.errors import NoWorker, UnknownRoute
-from service.house import House, house_of
+from service.house import House, TheHouse
 from service.models import RETRY_AFTER_S
 from service.parameters import BARE
 from service.standing import standings
@@ -21,8 +21,6 @@ from worker.contract import Kind
 models_router = APIRouter(tags=["models"], dependencies=BARE)
 # What `service.authentication` lets pass without a key.
 open_router = APIRouter(dependencies=BARE)
-
-TheHouse = Annotated[House, Depends(house_of)]
 
 
 @models_router.head("/models", include_in_schema=False)

@@ -3,17 +3,14 @@
 Owns their paths. Knows nothing of what the files say.
 """
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from service.errors import UnknownRoute
-from service.house import House, house_of
+from service.house import TheHouse
 
 router = APIRouter(include_in_schema=False)
 
-TheHouse = Annotated[House, Depends(house_of)]
 READ = ["GET", "HEAD"]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
@@ -29,9 +30,9 @@ from service.errors import (
     problem,
     status_of,
 )
-from service.parameters import UNKNOWN
+from service.parameters import documented, unknown
+from worker.contract import with_value
 
-LONGEST_VALUE = 60
 RETRY_AFTER_S = 2
 EVENTS = "text/event-stream"
 
@@ -61,10 +62,10 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
     return _respond(error)
 
 
-async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
-    errors = tuple(_field_error(each) for each in error.errors())
+    errors = tuple(_field_error(each, request) for each in error.errors())
     detail = "; ".join(f"{each.field}: {each.message}" for each in errors)
     in_header = all(each.location == "header" for each in errors)
     return _respond(BadHeader(detail, errors) if in_header else InvalidInput(detail, errors))
@@ -74,7 +75,8 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == 404:
-        return _respond(UnknownRoute(f"there is no {request.url.path[:200]}; see /docs"))
+        where = "; see /docs" if documented(request) else ""
+        return _respond(UnknownRoute(f"there is no {request.url.path[:200]}{where}"))
     if error.status_code == 405:
         headers = dict(error.headers or {})
         if allowed := _allowed(request):
@@ -125,7 +127,7 @@ class FaultBarrier:
             if scope["type"] != "http" or begun:
                 raise
             leaving = Leaving("this server is being replaced; ask again", retry_after_s=RETRY_AFTER_S)
-            await _respond(leaving)(scope, receive, send)
+            await (await _service_error(Request(scope), leaving))(scope, receive, send)
         except ServiceError as error:
             if begun:
                 raise
@@ -139,9 +141,9 @@ class FaultBarrier:
             await _respond(Internal("an internal error, which our log holds"))(scope, receive, send)
 
 
-def _field_error(found: dict[str, Any]) -> FieldError:
+def _field_error(found: ErrorDetails, request: Request) -> FieldError:
     location, *path = (str(part) for part in found["loc"])
     field = ".".join(path) or location
     if found["type"] == "extra_forbidden":
-        return FieldError(field, location, UNKNOWN)
-    return FieldError(field, location, f"{found['msg']}, got {str(found['input'])[:LONGEST_VALUE]!r}")
+        return FieldError(field, location, unknown(request))
+    return FieldError(field, location, with_value(found))

@@ -70,10 +70,7 @@ class GenerateQuery(Query):
             InvalidInput: No such class, or denoising asked of a model that has no such step.
         """
         defaults = facts.defaults
-        if self.denoise and facts.noise_type != "gaussian":
-            raise InvalidInput.of(
-                "denoise", "query", f"{facts.name} was trained without Gaussian noise: only false works"
-            )
+        check_denoise(facts, self.denoise)
         return GenerateRequest(
             model=facts.name,
             model_digest=facts.digest,
@@ -113,3 +110,9 @@ def class_index_of(facts: ModelFacts, wanted: str | None) -> int:
         return facts.class_index(wanted)
     except ValueError as error:
         raise InvalidInput.of("class", "query", str(error)) from error
+
+
+def check_denoise(facts: ModelFacts, wanted: bool | None) -> None:
+    """Raise InvalidInput where denoising is asked of a model that has no such step."""
+    if wanted and not facts.can_denoise:
+        raise InvalidInput.of("denoise", "query", f"{facts.name} was trained without Gaussian noise: only false works")

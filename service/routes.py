@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import WithJsonSchema
+from starlette.requests import ClientDisconnect
 
 from pictures.fitting import Fitted, Shape
 from service.answers import FILES, Wish, answer_post, etag, job_body, media_types, not_modified, result_of
@@ -29,20 +30,20 @@ from service.documentation import (
 )
 from service.errors import JobEnded
 from service.events import EVENT_ID, first_event_id, job_events
-from service.house import House, house_of
+from service.house import House, TheHouse
 from service.job_queue import new_job_id
 from service.job_record import kind_of, posts_of
+from service.members import Leaver
 from service.parameters import BARE, said_once
 from service.queries import GenerateQuery, ScoreQuery
 from service.rate_limit import client_of
 from service.score_body import read_uploads
 from service.uploads import Upload, fit_upload
-from worker.contract import JobState, Kind, ScoreInput
+from worker.contract import JobState, Kind, ModelFacts, ScoreInput
 from worker.contract import Request as Work
 
 router = APIRouter()
 
-TheHouse = Annotated[House, Depends(house_of)]
 # OpenAPI has another place for what it may be: the media types of the answers.
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 KEY_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
@@ -111,8 +112,7 @@ async def score(request: Request, query: Annotated[ScoreQuery, Query()], house: 
     wish = headers.wish(house, (JSON, PNG))
     uploads = await read_uploads(request, house.settings.max_upload_bytes)
     facts = await house.models.ready(Kind.SCORE, query.model or house.models.default)
-    shape = Shape(facts.image_size, facts.in_channels)
-    fitted = await to_thread.run_sync(_fit_all, uploads, shape, house.settings.max_image_pixels, limiter=house.decoding)
+    fitted = await fitted_to(facts, uploads, house)
     work = query.request(facts, tuple(map(ScoreInput.of, fitted)), heat_map=wish.media_type == PNG)
     return await run_work(request, house, work, wish, b"".join(each.pixels for each in fitted))
 
@@ -143,10 +143,12 @@ async def cancel(request: Request, job_id: str, house: TheHouse, key: Idempotenc
     """End a job, a queued one at once, a running one after its flow block, or 64 passes of a score (202).
 
     What has succeeded or failed stays (409), what is cancelled already is answered as it is (200). While others wait
-    for the same job it goes on (202). A client's word counts once for a job, however often it is sent; a client is
-    the owner of an API key, else an address. Several behind one are told apart by an `Idempotency-Key` each.
+    for the same job it goes on (202). A client's word counts once for a job, however often it is sent, and with its
+    hanging up; a client is the owner of an API key, else an address. Several behind one are told apart by the
+    `Idempotency-Key` that each has asked under.
     """
-    outcome = await house.queue.cancel(job_id, f"{client_of(request.scope)} {idempotency_key(key) or ''}")
+    own_key = idempotency_key(key, getattr(request.state, "client_name", None))
+    outcome = await house.queue.cancel(job_id, Leaver(client_of(request.scope), own_key))
     view = await house.queue.view(job_id)
     if outcome is Cancelled.ENDED:
         raise JobEnded(f"job {job_id} has {view.state} already")
@@ -198,7 +200,9 @@ async def run_work(request: Request, house: House, work: Work, wish: Wish, pixel
         else:
             left = await _hung_up_on(request, house, job_id, wait_s)
     if left:
-        _count(house, work, await house.queue.leave(job_id, work))
+        leaver = Leaver(client_of(request.scope), wish.idempotency_key, own_id)
+        _count(house, work, await house.queue.leave(job_id, work, leaver))
+        raise ClientDisconnect
     return await answer_post(house, job_id, wish, is_new=job_id == own_id)
 
 
@@ -216,5 +220,11 @@ async def _hung_up_on(request: Request, house: House, job_id: str, wait_s: float
         return not view.state.is_terminal and await hung_up(request, listener.ended, wait_s)
 
 
-def _fit_all(uploads: list[Upload], shape: Shape, max_pixels: int) -> list[Fitted]:
-    return [fit_upload(upload, shape, max_pixels) for upload in uploads]
+async def fitted_to(facts: ModelFacts, uploads: list[Upload], house: House) -> list[Fitted]:
+    """The images of uploads, decoded and fitted to a model; raises InvalidInput."""
+    shape, limit = Shape(facts.image_size, facts.in_channels), house.settings.max_image_pixels
+
+    def fit() -> list[Fitted]:
+        return [fit_upload(upload, shape, limit) for upload in uploads]
+
+    return await to_thread.run_sync(fit, limiter=house.decoding)

@@ -47,7 +47,7 @@ async def read_uploads(request: Request, max_bytes: int, wanted: Wanted = ONE_TO
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > max_bytes:
         raise BodyTooLarge(f"body: may have at most {max_bytes} bytes (TARFLOW_MAX_UPLOAD_BYTES), it has {length}")
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    media_type = media_type_of(request)
     if media_type in wanted.media_types:
         return [Upload("body", await request.body())]
     if media_type == FORM:
@@ -55,6 +55,11 @@ async def read_uploads(request: Request, max_bytes: int, wanted: Wanted = ONE_TO
     raise UnsupportedType(
         f"Content-Type: {media_type[:100]!r} is not read; send {in_words((*wanted.media_types, FORM))}"
     )
+
+
+def media_type_of(request: Request) -> str:
+    """The type that a body is said to be of, without its parameters; "" where it is not said."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
 def check_plain(request: Request) -> None:

@@ -27,6 +27,7 @@ from worker.contract import Kind
 
 ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 LOOK_INTERVAL_S = 0.2
+UNUSED_DATA_DIR = "--data-dir is not used: TARFLOW_REDIS_URL names a Redis, which keeps its data itself"
 
 
 class PortTaken(RuntimeError):
@@ -40,6 +41,8 @@ def serve(settings: ServiceSettings, data_dir: Path | None, metrics_port: int) -
         CheckpointMissing, OpenToStrangers, PortTaken: Before anything was started.
         RedisNotFound, RedisFailed: There is no Redis to be had.
     """
+    if data_dir is not None and "redis_url" in settings.model_fields_set:
+        print(f"tarflow: {UNUSED_DATA_DIR}", file=sys.stderr, flush=True)
     configure(settings.log_format)
     check_checkpoints(settings.checkpoints)
     check_exposure(settings)
@@ -71,19 +74,21 @@ def check_port(host: str, port: int) -> None:
 
 def _announce(settings: ServiceSettings) -> None:
     """Say when the first picture can be asked for, and how."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-    url = f"http://{host}:{settings.port}"
-    key = ' -H "Authorization: Bearer KEY"' if settings.api_keys else ""
-    docs = f" (documentation: {url}/docs)" if settings.docs else ""
-    invitation = "Open it in a browser, or try" if settings.page else "Try"
     print(f"tarflow: loading {', '.join(settings.model_names)} ...", file=sys.stderr, flush=True)
     asyncio.run(_until_all_live(Models(RedisClients.connect(settings.redis_url).loop, settings.model_names)))
-    print(
-        f"tarflow: ready at {url}{docs}. {invitation}\n"
-        f'  curl -X POST "{url}/generate?class=7&guidance=2.0"{key} -o seven.png\n'
-        "Ctrl-C stops everything.",
-        file=sys.stderr,
-        flush=True,
+    print(invitation(settings), file=sys.stderr, flush=True)
+
+
+def invitation(settings: ServiceSettings) -> str:
+    """Where it is, and a line that makes a picture, whatever the model."""
+    url = settings.own_url
+    key = ' -H "Authorization: Bearer KEY"' if settings.api_keys else ""
+    docs = f" (documentation: {url}/docs)" if settings.docs else ""
+    words = "Open it in a browser, or try" if settings.page else "Try"
+    return (
+        f"tarflow: ready at {url}{docs}. {words}\n"
+        f'  curl -X POST "{url}/generate"{key} -o picture.png\n'
+        "Ctrl-C stops everything."
     )
 
 

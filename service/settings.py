@@ -13,6 +13,11 @@ from service.api_keys import ApiKeys
 from telemetry.log_lines import LogFormat
 from worker.contract import MAX_CLASS_PASSES, MAX_FILES, MAX_IMAGE_PIXELS, model_name
 
+# What listens everywhere, and where it is met from here.
+ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+# Headers take no more.
+LAST_OF_LATIN_1 = "\xff"
+
 
 def _checked(api_keys: str) -> str:
     """The entries as they are; raises ValueError."""
@@ -41,7 +46,9 @@ class ServiceSettings(BaseSettings):
     ] = "mnist-28,mnist-28-density"
     wait_s: Annotated[float, Field(gt=0, le=60, description="seconds a POST waits for its result by default")] = 30.0
     job_timeout_s: Annotated[int, Field(ge=1, description="seconds a job may run")] = 180
-    result_ttl_s: Annotated[int, Field(ge=1, description="seconds a job and its result are kept")] = 3600
+    result_ttl_s: Annotated[
+        int, Field(ge=1, description="seconds that what has ended is kept; what waits, a day at least")
+    ] = 3600
     max_queued: Annotated[int, Field(ge=64, description="images waiting in a queue, 64 or more; beyond it 429")] = 256
     max_queued_passes: Annotated[
         int,
@@ -81,14 +88,22 @@ class ServiceSettings(BaseSettings):
 
     @field_validator("models")
     @classmethod
-    def _names_differ(cls, models: str) -> str:
+    def _names_can_be_told(cls, models: str) -> str:
         served: dict[str, str] = {}
         for checkpoint in _parts(models):
             name = model_name(checkpoint)
+            if not name.isprintable() or max(name, default="") > LAST_OF_LATIN_1:
+                raise ValueError(f"{name!r} cannot be said in a header (X-Model): rename its folder")
             if name in served:
                 raise ValueError(f"{served[name]} and {checkpoint} would both be served as {name!r}")
             served[name] = checkpoint
         return models
+
+    @property
+    def own_url(self) -> str:
+        """Where this machine reaches its API."""
+        host = ANY_ADDRESS.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def checkpoints(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from redis import Redis
 
 from service.reclaim import end_leases
 from service.settings import ServiceSettings
-from service.tether import Start, stop, tether
+from service.tether import Start, stop_all, tether
 from worker.contract import Kind, model_name
 
 WATCH_INTERVAL_S = 0.5
@@ -66,7 +66,7 @@ def workers(settings: ServiceSettings, metrics_port: int) -> Iterator[None]:
         finally:
             ended.set()
             watcher.join()
-            _stop_all(places)
+            stop_all([place.process for place in places], DRAIN_TIMEOUT_S)
 
 
 def _begin(start: Start, settings: ServiceSettings, kind: Kind, checkpoint: str, metrics_port: int) -> _Worker:
@@ -108,12 +108,3 @@ def _look_after(start: Start, place: _Worker) -> None:
         except OSError as error:  # too many processes, or no memory: both may pass
             log.warning("%s cannot be started: %s", place.title, error)
         place.started_s, place.restart_at_s = now_s, None
-
-
-def _stop_all(places: list[_Worker]) -> None:
-    """Ask all at once, so that they drain side by side."""
-    for place in places:
-        place.process.terminate()
-    deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
-    for place in places:
-        stop(place.process, max(0.1, deadline_s - time.monotonic()))

@@ -9,6 +9,7 @@ promise: there every way out of a `with` block stops them, but a killed parent l
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -53,9 +54,20 @@ def tether() -> Iterator[Start]:
 
 def stop(process: Popen[bytes], timeout_s: float) -> None:
     """Ask a child to end, and after `timeout_s` make it, with any children of its own."""
-    process.terminate()
-    try:
-        process.wait(timeout_s)
-    except TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    stop_all((process,), timeout_s)
+
+
+def stop_all(processes: Sequence[Popen[bytes]], timeout_s: float) -> None:
+    """Ask children to end, each once and all before any is waited for; after `timeout_s` make them.
+
+    A worker that is asked twice throws away what it works on.
+    """
+    for process in processes:
+        process.terminate()
+    deadline_s = time.monotonic() + timeout_s
+    for process in processes:
+        try:
+            process.wait(max(0.1, deadline_s - time.monotonic()))
+        except TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

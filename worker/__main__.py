@@ -10,15 +10,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from model import CheckpointError
-from worker.contract import DEFAULT_ALPHA, Kind, ScoreWish, model_name
+from worker.contract import DEFAULT_ALPHA, Kind, ScoreWish, model_name, plain_words, with_value
 from worker.engine import Engine
 from worker.errors import JobError
 from worker.offline import GenerateWish, generate_file, score_files
 from worker.process import run_worker
 from worker.progress import Progress
 from worker.settings import WorkerSettings
-
-LONGEST_VALUE = 60
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return parsed.run(parsed)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {plain_words(each)}" for each in error.errors())
         print(f"tarflow {parsed.command_name}: {wrong}", file=sys.stderr)
         return 2
     except (CheckpointError, ValueError, OSError) as error:
@@ -107,8 +105,7 @@ def _checked(given: dict[str, str | bool]) -> ScoreWish:
     try:
         return ScoreWish.model_validate(given)
     except ValidationError as error:
-        found = [(each["loc"][0], each["msg"], str(each["input"])[:LONGEST_VALUE]) for each in error.errors()]
-        raise ValueError("; ".join(f"{field}: {message}, got {value!r}" for field, message, value in found)) from error
+        raise ValueError("; ".join(f"{each['loc'][0]}: {with_value(each)}" for each in error.errors())) from error
 
 
 def _description(field: str) -> str:

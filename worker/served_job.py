@@ -24,6 +24,7 @@ from worker.contract import (
     JobState,
     events_key,
     input_key,
+    members_key,
 )
 from worker.errors import JobError, JobRefused
 from worker.lease_registry import LeaseRegistry
@@ -144,10 +145,10 @@ class ServedJob(Job):
         self._leave(JobState.CANCELLED, pipeline)
 
     def _leave(self, state: JobState, pipeline: Pipeline) -> None:
-        """Tell the end, and keep no pixels and no previews that nobody can want any more."""
+        """Tell the end, and keep no pixels, no previews and no wishes that nobody can have any more."""
         tell_state(pipeline, self.id, state)
         pipeline.expire(events_key(self.id), ENDED_EVENTS_TTL_S)
-        pipeline.delete(input_key(self.id))
+        pipeline.delete(input_key(self.id), members_key(self.id))
 
 
 def as_served(job: Job) -> ServedJob:

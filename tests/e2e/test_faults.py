@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 
 from service.errors import RedisAway
+from service.members import Leaver
 from tests.e2e.fault_worker import ERROR, HANG, POISON
 from tests.e2e.machine import STOP_TIMEOUT_S, until
 from tests.e2e.scene import IN_TIME_S, Scene
@@ -52,7 +53,7 @@ def test_a_batch_that_hangs_ends_its_process_and_the_others_are_done(scene: Scen
     hung = scene.worker()
     jobs = [scene.submit(seed) for seed in (1, HANG, 2)]
     until(lambda: hung.poll() is not None, IN_TIME_S)
-    scene.queue.cancel(jobs[1])
+    scene.queue.cancel(jobs[1], Leaver("ada"))
     scene.worker()
     assert scene.await_end(jobs) == {JobState.SUCCEEDED: 2, JobState.CANCELLED: 1}
 

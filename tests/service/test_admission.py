@@ -7,14 +7,17 @@ import pytest
 from redis import Redis
 from rq.job import JobStatus
 
-from service.admission import DEFAULT_MAX_QUEUED_PASSES
+from service.admission import DEFAULT_MAX_QUEUED_PASSES, LONGEST_QUEUED_S, Limits
 from service.errors import KeyReused, QueueFull
+from service.members import Leaver
 from tests.blocking_queue import Blocking
 from tests.service.stand_in import StandIn
 from tests.service.submissions import (
+    MAX_HELD_BYTES,
     MAX_QUEUED,
     PIXELS,
     QUEUE,
+    RESULT_TTL_S,
     at_once,
     fill,
     job_queue,
@@ -23,7 +26,7 @@ from tests.service.submissions import (
     submit,
     submit_score,
 )
-from worker.contract import GenerateRequest, JobState, Kind, ScoreInput, input_key, pace_key
+from worker.contract import GenerateRequest, JobState, Kind, ScoreInput, input_key, job_key, members_key, pace_key
 
 THREADS, ATTEMPTS = 8, 40
 FULL = r"^64 images wait already, at most 64 may$"
@@ -187,7 +190,7 @@ def test_a_queue_that_is_worked_off_lets_in_as_many_again(queue: Blocking, redis
 
 def test_a_job_that_is_cancelled_makes_room(queue: Blocking) -> None:
     jobs = fill(queue)
-    queue.cancel(jobs[10])
+    queue.cancel(jobs[10], Leaver("ada"))
     assert [is_let_in(queue, seed=seed) for seed in range(2)] == [True, False]
 
 
@@ -195,6 +198,32 @@ def test_all_that_is_kept_expires_but_the_queue_and_its_name(queue: Blocking, re
     submit(queue, key="seven")
     submit_score(queue, key="eight")
     assert lasting(redis) == {"rq:queues", QUEUE, QUEUE.replace("generate", "score")}
+
+
+def test_what_a_queued_job_is_made_of_outlives_the_time_that_results_are_kept(queue: Blocking, redis: Redis) -> None:
+    job_id = submit_score(queue)
+    queue.cancel(submit_score(queue), Leaver("ada", request_id="none"))
+    kept = [redis.ttl(key(job_id)) for key in (job_key, input_key, members_key)]
+    assert all(LONGEST_QUEUED_S - 10 < ttl_s <= LONGEST_QUEUED_S for ttl_s in kept)
+
+
+def test_results_that_are_kept_for_longer_than_a_job_may_wait_let_it_wait_as_long() -> None:
+    assert Limits(MAX_QUEUED, MAX_HELD_BYTES, 2 * LONGEST_QUEUED_S).queued_ttl_s == 2 * LONGEST_QUEUED_S
+
+
+def test_what_has_ended_is_kept_from_its_end_on_as_long_as_a_result(queue: Blocking, redis: Redis) -> None:
+    job_id = submit(queue)
+    StandIn(redis).work(Kind.GENERATE)
+    assert RESULT_TTL_S - 10 < redis.ttl(job_key(job_id)) <= RESULT_TTL_S
+
+
+@pytest.mark.parametrize("key", [None, "seven"])
+def test_a_job_that_has_waited_for_longer_than_results_are_kept_answers_an_equal_request(
+    key: str | None, queue: Blocking, redis: Redis
+) -> None:
+    job_id = submit(queue, key=key)
+    redis.delete(*redis.keys("tarflow:same:*"), "tarflow:idempotency:seven")
+    assert (submit(queue, key=key), redis.llen(QUEUE)) == (job_id, 1)
 
 
 def test_equal_requests_are_one_job(queue: Blocking, redis: Redis) -> None:

@@ -1,12 +1,17 @@
 """Owns the laws of the Python client: what it asks for, it gets once, through failures that pass."""
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 
 import httpx
 import pytest
 
-from service.client import PAUSE_S, Client, TarFlowError
+from service.client import PAUSE_S, Client, Picture, TarFlowError
+from tests.service.stand_in import StandIn
+from worker.contract import Kind
 
 JOB = "a" * 32
 PROBLEM = {"title": "Queue full", "detail": "64 images wait already", "status": 429}
@@ -56,7 +61,22 @@ def test_pictures_come_with_their_seeds() -> None:
     assert dict(door.asked[0].url.params) == {"class": "7", "n": "2", "denoise": "true"}
 
 
-@pytest.mark.parametrize("failure", [httpx.Response(429, json=PROBLEM), httpx.Response(503), httpx.ConnectError("no")])
+PASSING = [httpx.Response(429, json=PROBLEM), *(httpx.Response(status) for status in (502, 503, 504))]
+
+
+def test_what_is_asked_for_again_is_had_again(api: httpx.Client, stand_in: StandIn) -> None:
+    with Client(str(api.base_url)) as tarflow:
+
+        def ask() -> list[Picture]:
+            return tarflow.generate("7", seed=42)
+
+        with ThreadPoolExecutor(1) as pool:
+            once = pool.submit(ask)
+            stand_in.work(Kind.GENERATE)
+        assert ask() == once.result()
+
+
+@pytest.mark.parametrize("failure", [*PASSING, httpx.ConnectError("no")])
 def test_a_failure_that_passes_is_tried_again_under_the_same_key(
     failure: httpx.Response | Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +94,31 @@ def test_retry_after_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     with client(Door(httpx.Response(429, json=PROBLEM, headers={"Retry-After": "7"}), accepted())) as tarflow:
         tarflow.submit()
     assert pauses == [7.0]
+
+
+@pytest.mark.parametrize("date", [formatdate(0, usegmt=True), "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_date_to_come_again_that_has_passed_is_now(date: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("service.client.time.sleep", pauses.append)
+    with client(Door(httpx.Response(503, headers={"Retry-After": date}), accepted())) as tarflow:
+        tarflow.submit()
+    assert pauses == [0.0]
+
+
+def test_a_date_to_come_again_is_waited_for() -> None:
+    later = formatdate(time.time() + 3600, usegmt=True)
+    door = Door(httpx.Response(503, headers={"Retry-After": later}))
+    with client(door) as tarflow, pytest.raises(TarFlowError) as refused:
+        tarflow.submit()
+    assert 3500 < refused.value.retry_after_s <= 3600
+
+
+def test_a_time_to_come_again_that_is_none_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("service.client.time.sleep", pauses.append)
+    with client(Door(httpx.Response(503, headers={"Retry-After": "soon"}), accepted())) as tarflow:
+        tarflow.submit()
+    assert pauses == [PAUSE_S]
 
 
 def test_a_refusal_is_raised_with_the_problem_it_told() -> None:
@@ -100,6 +145,21 @@ def test_a_broken_stream_is_taken_up_where_it_broke(monkeypatch: pytest.MonkeyPa
 def test_cancelling_what_has_ended_is_no_error() -> None:
     with client(Door(httpx.Response(409, json={}))) as tarflow:
         tarflow.cancel(JOB)
+
+
+def test_a_job_is_cancelled_under_the_key_that_it_was_asked_for_under() -> None:
+    door = Door(accepted(), httpx.Response(202, json={}))
+    with client(door) as tarflow:
+        tarflow.cancel(tarflow.submit())
+    asked, cancelled = (request.headers["Idempotency-Key"] for request in door.asked)
+    assert asked == cancelled
+
+
+def test_a_job_of_somebody_else_is_cancelled_without_a_key() -> None:
+    door = Door(httpx.Response(200, json={}))
+    with client(door) as tarflow:
+        tarflow.cancel(JOB)
+    assert "Idempotency-Key" not in door.asked[0].headers
 
 
 @pytest.mark.parametrize("failure", [httpx.Response(503), httpx.ConnectError("no")])

@@ -88,6 +88,33 @@ def test_a_job_that_somebody_will_come_back_for_is_not_cancelled(
     assert api.get(f"{path}/result").content == picture(5)
 
 
+def test_who_asks_again_by_its_key_keeps_its_job_when_another_leaves(
+    api: httpx.Client, redis: Redis, stand_in: StandIn
+) -> None:
+    with waiting(api, PICTURE) as other:
+        with waiting(api, PICTURE, key="seven"):
+            awaited(redis, clients=2)
+        awaited(redis, clients=1)
+        with waiting(api, PICTURE, key="seven") as again:
+            awaited(redis, clients=2)
+            other.close()
+            awaited(redis, clients=1)
+            stand_in.work(Kind.GENERATE)
+            assert again.getresponse().read() == picture(5)
+
+
+def test_who_cancels_and_then_hangs_up_ends_nothing_for_another(
+    api: httpx.Client, redis: Redis, stand_in: StandIn
+) -> None:
+    with waiting(api, PICTURE) as stays:
+        with waiting(api, PICTURE):
+            job_id = awaited(redis, clients=2)
+            assert api.delete(f"/jobs/{job_id}").status_code == 202
+        awaited(redis, clients=1)
+        stand_in.work(Kind.GENERATE)
+        assert stays.getresponse().read() == picture(5)
+
+
 def test_who_asks_again_after_hanging_up_gets_the_picture(
     api: httpx.Client, redis: Redis, stand_in: StandIn, is_cancelled: Callable[[str], bool]
 ) -> None:
@@ -121,3 +148,15 @@ def test_the_job_of_another_request_is_not_touched(
         other = api.post("/generate?seed=6", headers=AT_ONCE).headers["X-Job-Id"]
     until(lambda: is_cancelled(job_id))
     assert not is_cancelled(other)
+
+
+def test_a_client_that_hung_up_is_counted_as_gone(api: httpx.Client, redis: Redis) -> None:
+    def gone() -> float:
+        sample = 'tarflow_http_requests_total{method="POST",route="/generate",status="499"} '
+        lines = api.get("/metrics").text.splitlines()
+        return sum(float(line.removeprefix(sample)) for line in lines if line.startswith(sample))
+
+    before = gone()
+    with waiting(api, PICTURE):
+        awaited(redis, clients=1)
+    assert until(lambda: gone() - before) == 1

@@ -8,7 +8,8 @@ from rq.job import JobStatus
 from tests.service.image_files import encoded, plain
 from tests.service.stand_in import StandIn
 from tests.service.submissions import put
-from worker.contract import PREVIEW_FIELD, PROGRESS_FIELD, Kind, pace_key
+from worker.contract import PREVIEW_FIELD, PROGRESS_FIELD, JobEvent, JobState, Kind, pace_key
+from worker.news import tell, tell_state
 
 AT_ONCE = {"Prefer": "respond-async"}
 IMAGE = encoded(plain("L", (28, 28), 7), "PNG")
@@ -109,3 +110,20 @@ def test_previews_are_kept_from_the_first_for_who_wants_them(
     answer = api.post("/generate", headers={"Prefer": prefer})
     assert answer.headers["Preference-Applied"] == prefer
     assert redis.hget(f"rq:job:{answer.json()['job_id']}", PREVIEW_FIELD) == wanted
+
+
+def test_the_events_of_a_running_job_cost_no_estimate(running: str, api: httpx.Client, redis: Redis) -> None:
+    def estimates() -> int:
+        """How often a pace was looked up."""
+        return int(redis.info("commandstats")["cmdstat_get"]["calls"])
+
+    job_id = running.removeprefix("/jobs/")
+    tell(redis, job_id, JobEvent.PROGRESS, {"progress": 0.5})
+    api.get(running)
+    before, told = estimates(), []
+    with api.stream("GET", f"{running}/events") as stream:
+        for line in stream.iter_lines():
+            if line == "event: progress":
+                tell_state(redis, job_id, JobState.SUCCEEDED)
+            told.append(line)
+    assert (estimates() - before, "event: done" in told) == (0, True)

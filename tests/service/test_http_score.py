@@ -12,7 +12,7 @@ from rq.job import Job
 from tests.service.image_files import encoded, noise, plain
 from tests.service.problem_answers import fields_of
 from tests.service.stand_in import DIGITS, FACTS
-from worker.contract import Kind, ScoreRequest, input_key
+from worker.contract import Kind, ScoreRequest, input_key, job_key
 from worker.contract.score_answer import VERDICT_FIELDS
 
 Ask = Callable[..., httpx.Response]
@@ -88,7 +88,8 @@ def test_the_worker_finds_the_pixels_one_image_after_the_other(api: httpx.Client
 
 def test_the_pixels_expire_with_the_job(api: httpx.Client, redis: Redis) -> None:
     answer = api.post("/score", content=GREY, headers={**PNG_TYPE, "Prefer": "respond-async"})
-    assert 0 < redis.ttl(input_key(answer.headers["X-Job-Id"])) <= 3600
+    job_id = answer.headers["X-Job-Id"]
+    assert redis.ttl(input_key(job_id)) == pytest.approx(redis.ttl(job_key(job_id)), abs=5)
 
 
 def test_the_queued_request_holds_every_default(api: httpx.Client, redis: Redis) -> None:

@@ -132,13 +132,13 @@ def test_patches_are_listed_where_they_are_asked_for(score: Score, query: str, p
 @pytest.mark.parametrize(
     ("query", "field", "limit"),
     [
-        ("alpha=0", "alpha", "greater than or equal to 0.000001"),
-        ("alpha=0.51", "alpha", "less than or equal to 0.5"),
+        ("alpha=0", "alpha", "must be at least 0.000001"),
+        ("alpha=0.51", "alpha", "must be at most 0.5"),
         ("alpha=nan", "alpha", "finite"),
         ("alpha=low", "alpha", "number"),
-        ("patches=maybe", "patches", "boolean"),
+        ("patches=maybe", "patches", "must be true or false, got"),
         ("calibration=day", "calibration", "'day' is no calibration of digits: it has default, night"),
-        ("calibration=", "calibration", "at least 1"),
+        ("calibration=", "calibration", "must have 1 or more characters, got"),
         ("calibration=" + "a" * 65, "calibration", "at most 64"),
         ("prior=1,1", "prior", "goes with class=all alone"),
         ("class=3&prior=1,1", "prior", "goes with class=all alone"),

@@ -4,6 +4,7 @@ import pytest
 from redis import Redis
 from rq.job import Job, JobStatus
 
+from service.admission import LONGEST_QUEUED_S
 from service.errors import UnknownJob
 from service.job_queue import new_job_id
 from service.job_record import STATES
@@ -42,7 +43,7 @@ def test_what_is_no_job_of_ours_is_an_unknown_job(job_id: str, redis: Redis) -> 
 
 def test_nothing_is_kept_for_ever(redis: Redis) -> None:
     job = submitted(redis)
-    assert (job.ttl, job.result_ttl, job.failure_ttl) == (RESULT_TTL_S, RESULT_TTL_S, RESULT_TTL_S)
+    assert (job.ttl, job.result_ttl, job.failure_ttl) == (LONGEST_QUEUED_S, RESULT_TTL_S, RESULT_TTL_S)
 
 
 def test_a_job_may_run_for_as_long_as_the_settings_say(redis: Redis) -> None:

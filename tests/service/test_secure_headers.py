@@ -11,6 +11,7 @@ import pytest
 from service.app import create_app
 from service.settings import ServiceSettings
 from tests.service.conftest import client_of
+from tests.service.problem_answers import problem_of
 from tests.service.stand_in import FACTS
 
 EVERYWHERE = ["/", "/livez", "/readyz", "/metrics", "/models", "/nowhere", "/docs", "/openapi.json", "/generate?n=0"]
@@ -32,6 +33,12 @@ def test_no_answer_may_be_framed_sniffed_or_referred_from(path: str, api: httpx.
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/models?page=2", 422), ("/docs", 404)])
+def test_no_answer_names_a_documentation_that_is_not_served(path: str, status: int, bare_api: httpx.Client) -> None:
+    assert "see /docs" not in (detail := problem_of(bare_api.get(path), status)["detail"])
+    assert "/docs lists" not in detail
 
 
 def test_an_answer_without_a_tag_is_not_kept(api: httpx.Client) -> None:

@@ -20,6 +20,8 @@ NONSENSE = [
     ("models", " , "),
     ("models", "/one/a,/two/a"),
     ("models", "a,b,a"),
+    ("models", "/one/模型"),
+    ("models", "/one/a\tb"),
     ("wait_s", "0"),
     ("wait_s", "61"),
     ("wait_s", "nan"),
@@ -155,3 +157,18 @@ def test_a_model_is_served_under_the_last_part_of_its_path(models: str, names: t
 def test_two_models_of_one_name_are_refused_and_both_are_named() -> None:
     with pytest.raises(ValidationError, match=r"/one/a and /two/a\.pth would both be served as 'a'"):
         ServiceSettings(models="b,/one/a,/two/a.pth")
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("tarflow.internal", "http://tarflow.internal:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("::", "http://[::1]:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("", "http://127.0.0.1:8000"),
+    ],
+)
+def test_the_api_is_met_where_it_listens(host: str, url: str) -> None:
+    assert ServiceSettings(host=host).own_url == url

@@ -100,15 +100,15 @@ def test_an_unknown_class_is_exit_status_2_and_names_those_there_are(
 @pytest.mark.parametrize(
     ("option", "value", "bound"),
     [
-        ("guidance", "20.5", "less than or equal to 20"),
-        ("guidance", "-1", "greater than or equal to 0"),
+        ("guidance", "20.5", "must be at most 20"),
+        ("guidance", "-1", "must be at least 0"),
         ("guidance", "nan", "finite"),
-        ("attention-temperature", "1.5", "less than or equal to 1"),
-        ("attention-temperature", "0", "greater than or equal to 0.01"),
-        ("n", "17", "less than or equal to 16"),
-        ("n", "0", "greater than or equal to 1"),
-        ("seed", "-1", "greater than or equal to 0"),
-        ("seed", str(2**53), f"less than or equal to {2**53 - 1}"),
+        ("attention-temperature", "1.5", "must be at most 1"),
+        ("attention-temperature", "0", "must be at least 0.01"),
+        ("n", "17", "must be at most 16"),
+        ("n", "0", "must be at least 1"),
+        ("seed", "-1", "must be at least 0"),
+        ("seed", str(2**53), f"must be at most {2**53 - 1}"),
     ],
 )
 def test_a_value_out_of_bounds_is_exit_status_2_and_names_the_bound(

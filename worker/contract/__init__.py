@@ -27,9 +27,11 @@ from worker.contract.facts import CalibrationFacts, CalibrationsTold, ModelDefau
 from worker.contract.frozen import Frozen
 from worker.contract.job import Failure, FailureReason, JobEvent, JobState, Kind
 from worker.contract.numerals import AS_DECIMAL, AS_WHOLE
+from worker.contract.plain_words import plain_words, with_value
 from worker.contract.redis_names import (
     CANCEL_FIELD,
     COST,
+    DIGEST_FIELD,
     ENDED_EVENTS_TTL_S,
     EVENTS_LENGTH,
     EVENTS_TTL_S,
@@ -54,6 +56,7 @@ from worker.contract.redis_names import (
     facts_key,
     input_key,
     job_key,
+    members_key,
     pace_key,
     pictures_key,
     queue_key,
@@ -98,6 +101,7 @@ __all__ = [
     "COST",
     "DEFAULT_ALPHA",
     "DEFAULT_CALIBRATION",
+    "DIGEST_FIELD",
     "ENDED_EVENTS_TTL_S",
     "EVENTS_LENGTH",
     "EVENTS_TTL_S",
@@ -168,14 +172,17 @@ __all__ = [
     "images_of",
     "input_key",
     "job_key",
+    "members_key",
     "model_name",
     "pace_key",
     "pictures_key",
+    "plain_words",
     "queue_key",
     "queue_name",
     "queue_parts",
     "results_key",
     "score_answer",
+    "with_value",
     "worker_name",
     "workers_key",
 ]

@@ -109,6 +109,11 @@ class ModelFacts(Frozen):
         return rows * columns, self.dims // max(1, rows * columns)
 
     @property
+    def can_denoise(self) -> bool:
+        """Whether it has the denoising step, which is learned with Gaussian noise alone."""
+        return self.noise_type == "gaussian"
+
+    @property
     def told_calibrations(self) -> CalibrationsTold:
         """What they say of calibrations."""
         return CalibrationsTold(digest=self.digest, calibrations=self.calibrations, left_out=self.calibrations_left_out)

@@ -31,6 +31,7 @@ CANCEL_FIELD = "cancel_requested"
 PROGRESS_FIELD = "progress"
 PREVIEW_FIELD = "preview_wanted"
 TRACE_FIELD = "traceparent"
+DIGEST_FIELD = "digest"
 # What a job costs its worker, for scripts in Redis: the forward passes of a scoring, the images of anything else.
 COST = f"""
 local function cost(job)
@@ -74,6 +75,11 @@ def results_key(job_id: str) -> str:
 def input_key(job_id: str) -> str:
     """Where the bytes that a job is about lie: pixels, one image after the other, or latents."""
     return f"tarflow:input:{job_id}"
+
+
+def members_key(job_id: str) -> str:
+    """Who wants a job that has not ended."""
+    return f"tarflow:members:{job_id}"
 
 
 def pictures_key(job_id: str) -> str:
