@@ -15,3 +15,12 @@ def test_it_says_how_every_image_of_an_overlay_is_built(name: str) -> None:
     text = DOCUMENT.read_text()
     for workload in ("api", *WORKERS):
         assert f" -t {overlay(name).container(workload)['image']} " in text
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_api_that_is_not_ready_gets_no_requests_after_the_seconds_it_says(name: str) -> None:
+    probe = overlay(name).container("api")["readinessProbe"]
+    assert (
+        f"gets no requests after about {probe['periodSeconds'] * probe.get('failureThreshold', 3)} s"
+        in DOCUMENT.read_text()
+    )
