@@ -18,6 +18,12 @@ def test_it_says_how_every_image_of_an_overlay_is_built(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
+def test_the_model_that_is_offered_is_the_one_it_says(name: str) -> None:
+    models = overlay(name).environment("api")["TARFLOW_MODELS"]
+    assert f"Both ways offer `{models}` alone." in DOCUMENT.read_text()
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
 def test_an_api_that_is_not_ready_gets_no_requests_after_the_seconds_it_says(name: str) -> None:
     probe = overlay(name).container("api")["readinessProbe"]
     assert (
