@@ -34,7 +34,7 @@ from torch import Tensor
 
 from benchmarks.foreign_images import CHANGES
 from model import TarFlow, load
-from model.calibration import Reference, View
+from model.calibration import Calibration, Reference, View
 from model.calibration_files import calibration_names, load_calibration
 from model.checkpoint import find, load_card
 from model.features import feature_names
@@ -215,18 +215,27 @@ class FalseAlarms:
         )
 
 
+def fresh_images(own: ImageFolder, calibration: Calibration) -> Tensor:
+    """Indices of the images of a folder that a calibration drawn from it was not made from.
+
+    Raises:
+        ValueError: It left out images then, so that they cannot be told.
+    """
+    made = calibration.provenance
+    if made.leaked:
+        raise ValueError(f"calibration {calibration.name} left out images: which are fresh cannot be told")
+    drawn = draw(own, made.fitted + made.compared, made.seed)
+    taken = torch.zeros(len(own), dtype=torch.bool)
+    taken[torch.cat([drawn.fitted, drawn.compared])] = True
+    return torch.nonzero(~taken).flatten()
+
+
 def false_alarms(flow: TarFlow, checkpoint: str, own: ImageFolder) -> Iterator[FalseAlarms]:
     """Of every calibration in the checkpoint, on the own images that it was not made from."""
     folder, digest = find(checkpoint), load_card(checkpoint).digest
     for name in calibration_names(folder):
         calibration = load_calibration(folder, name, digest, "cpu")
-        made = calibration.provenance
-        if made.leaked:
-            raise ValueError(f"calibration {name} left out images: which are fresh cannot be told")
-        drawn = draw(own, made.fitted + made.compared, made.seed)
-        taken = torch.zeros(len(own), dtype=torch.bool)
-        taken[torch.cat([drawn.fitted, drawn.compared])] = True
-        fresh = torch.nonzero(~taken).flatten()
+        fresh = fresh_images(own, calibration)
         views = tuple(view for view in calibration.references if view is not View.ALL)
         passes = look(flow, own.pixels[fresh], own.labels[fresh], views)
         for view in views:

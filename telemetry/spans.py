@@ -14,6 +14,8 @@ from telemetry.traces import Trace
 
 Attributes = Mapping[str, str | int | float]
 
+INSTALL = ".venv/bin/pip install -e '.[otel]' in the repository"
+
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +42,7 @@ def collected_spans(service_name: str, environment: Mapping[str, str] = os.envir
         # Here and not above: who does not want it does not pay for it.
         otel = importlib.import_module("telemetry.otel")
     except ImportError as error:
-        log.warning("no spans: OTEL_* is set, but %s is missing; pip install 'tarflow-service[otel]'", error.name)
+        log.warning("no spans: OTEL_* is set, but %s is missing: %s", error.name, INSTALL)
         return NoSpans()
     spans: Spans = otel.OtelSpans.started(service_name, environment.get("OTEL_TRACES_EXPORTER", "otlp"))
     return spans

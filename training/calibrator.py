@@ -190,7 +190,9 @@ def _gaussian_mixture() -> Any:
     try:
         from sklearn.mixture import GaussianMixture
     except ImportError as error:
-        raise DataError("calibrating takes scikit-learn: pip install 'tarflow-service[calibrate]'") from error
+        raise DataError(
+            "calibrating takes scikit-learn: .venv/bin/pip install -e '.[calibrate]' in the repository"
+        ) from error
     return GaussianMixture
 
 

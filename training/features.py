@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 INCEPTION_FEATURES = "2048"  # the last pooling layer, which FID is defined on
-INSTALL = "pip install 'tarflow-service[inception]'"
+INSTALL = ".venv/bin/pip install -e '.[inception]' in the repository"
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ Visit = Callable[..., Visitor]
 def chromium() -> str:
     """Where Chromium is; what is asked of it is skipped where it, or playwright, is not there."""
     if find_spec("playwright") is None:
-        _do_without("playwright is not installed: pip install tarflow-service[browser]")
+        _do_without("playwright is not installed: pip install -e '.[browser]'")
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         _do_without("there is no Chromium: apt-get install chromium")

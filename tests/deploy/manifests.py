@@ -6,6 +6,7 @@ Owns their rendering and how one is found among them. Knows no law.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -76,9 +77,13 @@ def picks(selector: dict[str, Any], labels: dict[str, str]) -> bool:
 @cache
 def overlay(name: str) -> Overlay:
     """An overlay as kustomize builds it."""
+    return built(REPOSITORY / "k8s/overlays" / name)
+
+
+def built(folder: Path) -> Overlay:
+    """An overlay of any folder as kustomize builds it."""
     kubectl = tool("kubectl", "see kubernetes.io/docs/tasks/tools")
-    rendered = output(kubectl, "kustomize", str(REPOSITORY / "k8s/overlays" / name))
-    return Overlay(name, tuple(yaml.safe_load_all(rendered)))
+    return Overlay(folder.name, tuple(yaml.safe_load_all(output(kubectl, "kustomize", str(folder)))))
 
 
 def mappings(value: Any) -> Iterator[dict[str, Any]]:

@@ -22,10 +22,11 @@ LAPTOP_ONLY = {"TARFLOW_ALLOW_ANONYMOUS"}
 
 
 @cache
-def services(*files: str) -> dict[str, Any]:
+def services(*files: str, **environment: str) -> dict[str, Any]:
     """The services as these files define them together."""
     named = [argument for file in files for argument in ("-f", file)]
-    text = output(*compose(*named, "config", "--format", "json"), REDIS_PASSWORD="secret", TARFLOW_API_KEYS="")
+    given = {"REDIS_PASSWORD": "secret", "TARFLOW_API_KEYS": "", **environment}
+    text = output(*compose(*named, "config", "--format", "json"), **given)
     return dict(json.loads(text)["services"])
 
 
@@ -125,6 +126,14 @@ def test_a_gpu_is_one_file_away(worker: str) -> None:
     assert service["environment"]["TARFLOW_DEVICE"] == "cuda"
     assert service["build"]["args"]["TORCH"] == "torch==2.13.0"
     assert "deploy" not in services(BASE)[worker]
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_what_is_chosen_for_cpus_is_not_built_for_a_gpu(worker: str) -> None:
+    chosen = {"TORCH": "torch==2.13.0+cpu", "PIP_EXTRA_INDEX_URL": "https://cpu.example/"}
+    for_cpus, for_a_gpu = (services(*files, **chosen)[worker]["build"]["args"] for files in ((BASE,), (BASE, GPU)))
+    assert chosen.items() <= for_cpus.items()
+    assert (for_a_gpu["TORCH"], for_a_gpu["PIP_EXTRA_INDEX_URL"]) == ("torch==2.13.0", "")
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

@@ -30,6 +30,7 @@ NOT_FOR_THE_WORLD = {"/livez", "/readyz", "/metrics"}
 # Whom to believe who a client is.
 UVICORNS = "FORWARDED_ALLOW_IPS"
 CUSTOM = {"keda.sh/v1alpha1": keda, "monitoring.coreos.com/v1": prometheus_operator}
+CORES = re.compile(r"^ +cpu: '\d+'\n", re.MULTILINE)
 EXAMPLE_SECRET = yaml.safe_load((REPOSITORY / "k8s/base/secret.example.yaml").read_text())
 
 each_overlay = pytest.mark.parametrize("name", OVERLAYS)
@@ -169,9 +170,9 @@ def test_a_worker_has_time_to_end_its_longest_batch(worker: str, name: str) -> N
 
 
 @each_overlay
-def test_the_two_workers_differ_in_their_kind_alone(name: str) -> None:
+def test_the_two_workers_differ_in_their_kind_and_cores_alone(name: str) -> None:
     built = overlay(name)
-    as_text = {kind: yaml.safe_dump(built.one("Deployment", kind)) for kind in WORKERS}
+    as_text = {kind: CORES.sub("", yaml.safe_dump(built.one("Deployment", kind))) for kind in WORKERS}
     assert re.sub(r"\bscore\b", "generate", as_text["score"]) == as_text["generate"]
     for kind in WORKERS:
         assert built.environment(kind)["TARFLOW_KIND"] == kind
@@ -183,6 +184,11 @@ def test_the_workers_have_the_device_of_their_overlay() -> None:
         assert devices == {"cpu": "cpu", "gpu": "cuda", "keda": "cuda"}
         gpus = {name: overlay(name).container(worker)["resources"]["limits"].get("nvidia.com/gpu") for name in OVERLAYS}
         assert gpus == {"cpu": None, "gpu": 1, "keda": 1}
+
+
+@each_overlay
+def test_a_score_worker_asks_for_the_one_core_that_it_computes_on(name: str) -> None:
+    assert overlay(name).container("score")["resources"]["requests"]["cpu"] == "1"
 
 
 @each_overlay
@@ -292,5 +298,6 @@ def test_redis_has_room_for_twice_the_pictures_and_its_container_for_twice_of_th
     assert "maxmemory 1gb" in configuration.splitlines()
     assert "maxmemory-policy noeviction" in configuration.splitlines()
     assert "appendonly yes" in configuration.splitlines()
-    assert 2 * int(built.environment("api")["TARFLOW_MAX_HELD_BYTES"]) <= 2**30
+    held = built.environment("api").get("TARFLOW_MAX_HELD_BYTES", ServiceSettings().max_held_bytes)
+    assert 2 * int(held) <= 2**30
     assert built.container("redis")["resources"]["limits"]["memory"] == "2Gi"

@@ -147,6 +147,12 @@ def test_every_recording_that_is_asked_for_is_recorded() -> None:
     assert {name for text in expressions for name in re.findall(r"\btarflow:[\w:]+", text)} <= RECORDED
 
 
+def test_the_dashboard_counts_the_requests_that_the_alerts_count() -> None:
+    assert [text for text in QUERIES if "tarflow_http_requests_total" in text] == []
+    shares = {text for rule in ALERTS for text in re.findall(r"sum\((tarflow:\w+:rate5m)\{status", rule["expr"])}
+    assert {name for text in QUERIES for name in re.findall(r"tarflow:\w+:rate5m", text)} == shares
+
+
 def test_grafana_finds_the_data_source_of_the_dashboard() -> None:
     provided = yaml.safe_load((MONITORING / "grafana" / "datasource.yml").read_text())["datasources"]
     assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {each["uid"] for each in provided}

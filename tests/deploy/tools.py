@@ -13,7 +13,8 @@ from typing import NoReturn
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-# Set by .ci/run, which installs every one of them: a law that is skipped there would be no law.
+# Set by .ci/run, which needs kubectl and the docker CLI and installs the others: a law that is skipped there would be
+# no law.
 REQUIRED = "REQUIRE_DEPLOY_TOOLS"
 TIMEOUT_S = 120
 

@@ -191,4 +191,4 @@ except DataError as error:
     print(error)
 """
     said = subprocess.check_output((sys.executable, "-c", programme), cwd=REPOSITORY, text=True)
-    assert said == "calibrating takes scikit-learn: pip install 'tarflow-service[calibrate]'\n"
+    assert said == "calibrating takes scikit-learn: .venv/bin/pip install -e '.[calibrate]' in the repository\n"

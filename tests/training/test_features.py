@@ -1,5 +1,6 @@
 """Owns the laws of feature extractors: what a TorchScript file must give, and that nothing is fetched."""
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -129,9 +130,8 @@ def torch_fidelity_is_there() -> bool:
 
 @pytest.mark.skipif(torch_fidelity_is_there(), reason="torch-fidelity is installed")
 def test_inception_without_its_library_says_what_to_install(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"--inception needs torch-fidelity \(pip install 'tarflow-service\[inception\]'\)"
-    ):
+    install = re.escape(".venv/bin/pip install -e '.[inception]' in the repository")
+    with pytest.raises(ValueError, match=rf"--inception needs torch-fidelity \({install}\)"):
         load_inception(tmp_path / "weights.pth", CPU)
 
 
