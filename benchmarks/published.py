@@ -93,9 +93,9 @@ def picture_cost(checkpoint: Path, class_name: str, out: Path, *options: str) ->
     return cost("worker.__main__", "generate", *given, *options)
 
 
-def score_cost(checkpoint: Path, picture: Path) -> Cost:
+def score_cost(checkpoint: Path, class_name: str, picture: Path) -> Cost:
     """What `tarflow score` takes: loading, and one forward pass."""
-    given = (str(picture), "--model", str(checkpoint), "--class", "207", "--device", "cpu")
+    given = (str(picture), "--model", str(checkpoint), "--class", class_name, "--device", "cpu")
     return cost("worker.__main__", "score", *given)
 
 
@@ -116,7 +116,7 @@ def measure(folder: Path) -> list[Cost]:
                 checkpoint, "golden retriever", folder / "plain.png", "--guidance", "0", "--no-denoise"
             ),
         ),
-        ("score one picture", lambda: score_cost(checkpoint, folder / "207.png")),
+        ("score one picture", lambda: score_cost(checkpoint, "207", folder / "207.png")),
     ):
         row = step()
         rows.append(replace(row, command=title))
