@@ -129,6 +129,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a checkpoint that takes seconds for 16 pictures: 1024 patches of one pixel in each of 8 blocks."""
+    return _checkpoint(tmp_path_factory.mktemp("checkpoints") / "slow", image_size=32, patch_size=1, blocks=8)
+
+
+@pytest.fixture(scope="session")
 def live(launcher: Launcher, tiny: str) -> Iterator[Site]:
     """One `tarflow serve` for all tests that leave it as it is."""
     with launcher.serving("--models", tiny) as site:
