@@ -83,10 +83,9 @@ class GenerateQuery(Query):
         )
 
     def _drawn_seed(self, idempotency_key: str | None) -> int:
-        most = MAX_SEED + 1 - self.n
         if idempotency_key is None:
-            return secrets.randbelow(most)
-        return int.from_bytes(hashlib.sha256(idempotency_key.encode()).digest()) % most
+            return secrets.randbelow(MAX_SEED + 1)
+        return int.from_bytes(hashlib.sha256(idempotency_key.encode()).digest()) % (MAX_SEED + 1)
 
 
 class ScoreQuery(Query, ScoreWish):

@@ -85,7 +85,7 @@ def _request(facts: ModelFacts, wish: GenerateWish) -> GenerateRequest:
         class_index=facts.class_index(wish.class_name),
         guidance=defaults.guidance if wish.guidance is None else wish.guidance,
         n=wish.n,
-        seed=secrets.randbelow(MAX_SEED - wish.n) if wish.seed is None else wish.seed,
+        seed=secrets.randbelow(MAX_SEED + 1) if wish.seed is None else wish.seed,
         denoise=defaults.denoise if wish.denoise is None else wish.denoise,
         attention_temperature=(
             defaults.attention_temperature if wish.attention_temperature is None else wish.attention_temperature

@@ -34,9 +34,18 @@ def test_the_sampling_table_has_every_way_beside_the_textbook(checkpoint: Path, 
     options = ["--checkpoint", str(checkpoint), "--batch", "1", "3", "--repeats", "1", "--json", str(file)]
     assert sampling.main(options) == 0
     figures = json.loads(file.read_text())
-    assert [row["way"] for row in figures] == ["textbook", "sequential", "parallel", "auto"] * 4
+    ways = [row["way"] for row in figures]
+    assert ways == ["textbook", "textbook, 1 thread", "sequential", "parallel", "auto"] * 4
     assert max(row["max_abs_error"] for row in figures) < 1e-4
-    assert {row["ratio"] for row in figures if row["way"] == "textbook"} == {1.0}
+
+
+def test_ratios_are_to_the_faster_of_the_textbook_loops(checkpoint: Path, tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    options = ["--checkpoint", str(checkpoint), "--batch", "2", "--guidance", "0", "--repeats", "1"]
+    assert sampling.main([*options, "--json", str(file)]) == 0
+    figures = json.loads(file.read_text())
+    fastest_ms = min(row["median_ms"] for row in figures if row["way"].startswith("textbook"))
+    assert [row["ratio"] * row["median_ms"] for row in figures] == pytest.approx([fastest_ms] * len(figures))
 
 
 def test_half_precision_is_compared_with_the_textbook_in_float32(checkpoint: Path, tmp_path: Path) -> None:

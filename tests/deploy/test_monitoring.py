@@ -9,6 +9,8 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from service.metrics import QueueCollector, ServiceMetrics
 from service.redis_metrics import RedisCollector
@@ -50,7 +52,7 @@ def hold_to(name: str, test: dict[str, Any], folder: Path) -> None:
 
 def told() -> set[str]:
     """The names of every metric of ours, whatever Redis has to say."""
-    with Redis(port=1) as nobody:
+    with Redis(port=1, retry=Retry(NoBackoff(), 0)) as nobody:
         registries = (ServiceMetrics(nobody, ()).registry, WorkerMetrics().registry)
         text = b"".join(generate_latest(registry) for registry in registries).decode()
         read_from_redis = [*QueueCollector(nobody, ()).describe(), *RedisCollector(nobody).describe()]

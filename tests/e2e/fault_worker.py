@@ -1,8 +1,7 @@
 """A worker of known answers for the fault suite: `python -m tests.e2e.fault_worker REDIS_URL BATCH_MS CLOCK_S`.
 
-Owns what each seed does to it, and what a signal does to its clock: SIGUSR1 puts it an hour on, SIGUSR2 an hour
-back; it is CLOCK_S off from the beginning. Everything else is the real thing: the queue, the leases, the commits,
-the signs of life.
+Owns what each seed does to it, and what a signal does to its clock: SIGUSR1 puts it an hour on; it is CLOCK_S off
+from the beginning. Everything else is the real thing: the queue, the leases, the commits, the signs of life.
 """
 
 import os
@@ -40,7 +39,7 @@ FACTS = ModelFacts(
     architecture="none",
     defaults=ModelDefaults(guidance=0, denoise=False, attention_temperature=1),
 )
-JUMPS_S = {signal.SIGUSR1: 3600, signal.SIGUSR2: -3600}
+JUMP_S = 3600
 
 
 def picture(seed: int) -> bytes:
@@ -80,8 +79,7 @@ def main() -> int:
     url, batch_ms = sys.argv[1], int(sys.argv[2])
     clock = WallClock()
     clock.jump(float(sys.argv[3]))
-    for number in JUMPS_S:
-        signal.signal(number, lambda number, _frame: clock.jump(JUMPS_S[signal.Signals(number)]))
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: clock.jump(JUMP_S))
     handler = KnownAnswers(connect(url), batch_ms / 1e3)
     worker = BatchWorker(connect(url), Kind.GENERATE, MODEL, handler, max_cost=8, window_s=0)
     with clock.installed(), presence(connect(url), worker.name, Kind.GENERATE, FACTS, "cpu"):

@@ -25,7 +25,7 @@ from tests.e2e.machine import RedisServer, free_port, until
 from worker.contract import LEASE_S, NEWS_STREAM, GenerateRequest, JobState, Kind, queue_name, workers_key
 
 REPOSITORY = Path(__file__).parents[2]
-TIMEOUT_S = 20  # longer than any fault but a hang
+TIMEOUT_S = 20  # longer than any fault
 IN_TIME_S = 4 * LEASE_S
 BATCH_MS = 300
 QUEUE = queue_name(Kind.GENERATE, MODEL)

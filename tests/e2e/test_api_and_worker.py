@@ -1,6 +1,5 @@
 """Laws of `tarflow api` and `tarflow worker` apart, with a Redis that comes and goes."""
 
-import io
 import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -8,7 +7,6 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from PIL import Image
 
 from tests.e2e.conftest import Launcher, Program, Site, answers, client
 from tests.e2e.machine import STOP_TIMEOUT_S, RedisServer, free_port, until
@@ -26,10 +24,10 @@ def redis_server(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def api(launcher: Launcher, redis_server: RedisServer, tiny: str, slow: str) -> Iterator[Site]:
-    """`tarflow api` alone: it offers `tiny` and `slow`, and nobody works for either."""
+def api(launcher: Launcher, redis_server: RedisServer, tiny: str) -> Iterator[Site]:
+    """`tarflow api` alone: it offers `tiny`, and nobody works for it."""
     port = free_port()
-    arguments = ("api", "--port", str(port), "--models", f"{tiny},{slow}")
+    arguments = ("api", "--port", str(port), "--models", tiny)
     with launcher.running(*arguments, redis_url=redis_server.url) as program, client(port) as http:
         until(lambda: answers(http, "/livez"))
         yield Site(program, http)
@@ -60,30 +58,20 @@ def assert_refused_for_now(answer: httpx.Response) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def queued(api: Site, model: str) -> str:
-    """Where to look for a job just queued."""
-    accepted = api.http.post("/generate", params={"model": model}, headers={"Prefer": "respond-async"})
-    assert accepted.status_code == 202, accepted.text
-    return accepted.headers["Location"]
-
-
-def state(api: Site, location: str) -> str:
-    """A job's."""
-    return str(api.http.get(location).json()["state"])
-
-
-def test_it_is_ready_exactly_while_a_worker_lives(api: Site, workers: Workers, tiny: str) -> None:
+def assert_nothing_is_taken(api: Site) -> None:
+    """It is not ready, and a job is refused."""
     assert_refused_for_now(api.http.get("/readyz"))
-    with workers.of(tiny):
+    assert_refused_for_now(api.http.post("/generate"))
+
+
+def test_it_is_ready_and_takes_jobs_exactly_while_a_worker_lives(api: Site, workers: Workers, tiny: str) -> None:
+    assert_nothing_is_taken(api)
+    with workers.of(tiny) as worker:
         until(lambda: answers(api.http, "/readyz"))
-    assert_refused_for_now(api.http.get("/readyz"))
-
-
-def test_it_takes_jobs_exactly_while_a_worker_lives(api: Site, workers: Workers, tiny: str) -> None:
-    assert_refused_for_now(api.http.post("/generate"))
-    with workers.of(tiny):
-        until(lambda: api.http.post("/generate").status_code == 200)
-    assert_refused_for_now(api.http.post("/generate"))
+        assert api.http.post("/generate").status_code == 200
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(STOP_TIMEOUT_S) == 0
+    assert_nothing_is_taken(api)
 
 
 def test_all_recover_by_themselves_when_redis_is_back(
@@ -101,23 +89,3 @@ def test_all_recover_by_themselves_when_redis_is_back(
         until(lambda: answers(api.http, "/readyz"))
         assert api.http.post("/generate").status_code == 200
         assert worker.process.poll() is None
-
-
-def test_an_idle_worker_told_to_stop_ends_with_status_0(api: Site, workers: Workers, tiny: str) -> None:
-    with workers.of(tiny) as worker:
-        until(lambda: answers(api.http, "/readyz"))
-        assert api.http.post("/generate").status_code == 200
-        worker.process.send_signal(signal.SIGTERM)
-        assert worker.process.wait(STOP_TIMEOUT_S) == 0
-
-
-def test_a_worker_told_to_stop_finishes_its_job_and_leaves_the_next(api: Site, workers: Workers, slow: str) -> None:
-    with workers.of(slow, max_batch="1") as worker:
-        until(lambda: api.http.get("/models/slow").json()["live_workers"]["generate"])
-        running, waiting = (queued(api, "slow") for _ in range(2))
-        until(lambda: state(api, running) == "running")
-        worker.process.send_signal(signal.SIGTERM)
-        assert worker.process.wait(STOP_TIMEOUT_S) == 0
-    assert (state(api, running), state(api, waiting)) == ("succeeded", "queued")
-    with Image.open(io.BytesIO(api.http.get(f"{running}/result").content)) as picture:
-        assert picture.size == (32, 32)

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 from redis import Redis
@@ -50,6 +51,7 @@ def test_a_poisonous_job_fails_clearly_and_takes_nobody_along(scene: Scene) -> N
 
 
 def test_a_batch_that_hangs_ends_its_process_and_the_others_are_done(scene: Scene) -> None:
+    scene.queue = replace(scene.queue, job_timeout_s=3)
     hung = scene.worker()
     jobs = [scene.submit(seed) for seed in (1, HANG, 2)]
     until(lambda: hung.poll() is not None, IN_TIME_S)

@@ -64,12 +64,12 @@ def residual(flow: TarFlow, index: int, patches: Tensor, latents: Tensor, rows: 
         {"guidance": 0.0},
         {"guidance": 2.0},
         {"guidance": 2.0, "annealed": True},
-        {"guidance": torch.arange(50) % 4 * 1.0, "attention_temperature": 1 - torch.arange(50) % 3 * 0.2},
+        {"guidance": torch.arange(16) % 4 * 1.0, "attention_temperature": 1 - torch.arange(16) % 3 * 0.2},
     ],
     ids=["plain", "guided", "annealed", "mixed"],
 )
 def test_digits_made_in_rounds_are_those_of_the_exact_way_to_a_grey_level(options: dict[str, Any]) -> None:
-    sampler, noise, labels = digits(), torch.randn(50, 49, 16), torch.arange(50) % 11 - 1
+    sampler, noise, labels = digits(), torch.randn(16, 49, 16), torch.arange(16) % 11 - 1
     exact, parallel = (
         sample(sampler.flow, noise, labels, method=method, sampler=sampler, **options).clamp(-1, 1)
         for method in ("sequential", "parallel")
@@ -139,14 +139,15 @@ def test_no_residual_of_rounds_that_went_to_the_end_is_above_the_tolerance(
 
 @torch.no_grad()
 def test_no_residual_of_what_passed_the_check_is_above_the_tolerance(make_flow: FlowMaker) -> None:
-    largest = 0.0
+    passed = []
     for _ in range(40):
-        flow, latents, exact = make_flow(), prior_noise(16), Noted(torch.nan)
+        flow, latents = make_flow(), prior_noise(16)
         rows = Rows.plain(latents)
-        patches = Rounds(flow, exact, tolerance=0.1, most_rounds=6).invert(0, latents, rows)
-        passed = residual(flow, 0, patches, latents, rows).nan_to_num(0.0)
-        largest = max(largest, passed.max().item())
-    assert largest <= 0.1
+        patches = Rounds(flow, Noted(torch.nan), tolerance=0.1, most_rounds=6).invert(0, latents, rows)
+        residuals = residual(flow, 0, patches, latents, rows)
+        passed.append(residuals[~residuals.isnan()])
+    assert 0 < sum(map(len, passed)) < 40 * 16
+    assert torch.cat(passed).max() <= 0.1
 
 
 @torch.no_grad()

@@ -67,11 +67,10 @@ def test_cached_sampling_equals_recomputing_every_prefix(
     torch.testing.assert_close(cached, recomputed, **CLOSE)
 
 
-@pytest.mark.parametrize("method", ["auto", "parallel"])
-def test_every_method_gives_what_the_exact_one_does(make_flow: FlowMaker, method: Method) -> None:
+def test_rounds_give_what_the_exact_way_does(make_flow: FlowMaker) -> None:
     flow, noise = make_flow(), prior_noise()
-    exact, other = (sample(flow, noise, LABELS, 1.0, method=each) for each in ("sequential", method))
-    torch.testing.assert_close(other, exact, rtol=0, atol=1e-3)
+    exact = sample(flow, noise, LABELS, 1.0, method="sequential")
+    torch.testing.assert_close(sample(flow, noise, LABELS, 1.0, method="parallel"), exact, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -19,10 +19,20 @@ QUEUE = '{kind="generate",model="digits"}'
 AT_ONCE = {"Prefer": "respond-async"}
 
 
+def samples(api: httpx.Client) -> dict[str, float]:
+    """The value of every sample, by its name and labels."""
+    lines = [line.rpartition(" ") for line in api.get("/metrics").text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
 def metric(api: httpx.Client, name: str) -> float:
-    """The value of a sample, 0 where there is none."""
-    values = [line.removeprefix(name) for line in api.get("/metrics").text.splitlines() if line.startswith(f"{name} ")]
-    return float(values[0]) if values else 0.0
+    """The value of a sample, which is there."""
+    return samples(api)[name]
+
+
+def count(api: httpx.Client, name: str) -> float:
+    """The value of a counter, 0 before it first counts."""
+    return samples(api).get(name, 0.0)
 
 
 def requests(method: str, route: str, status: int) -> str:
@@ -114,7 +124,7 @@ def test_an_unknown_model_is_not_found(api: httpx.Client) -> None:
 
 
 def test_an_answer_is_counted_by_method_route_and_status(generate: Ask, api: httpx.Client) -> None:
-    before = metric(api, requests("POST", "/generate", 200))
+    before = count(api, requests("POST", "/generate", 200))
     generate()
     assert metric(api, requests("POST", "/generate", 200)) == before + 1
 
@@ -134,19 +144,19 @@ def test_an_answer_is_counted_by_method_route_and_status(generate: Ask, api: htt
 def test_an_error_is_counted_by_the_template_of_its_route(
     method: str, path: str, route: str, status: int, api: httpx.Client
 ) -> None:
-    before = metric(api, requests(method, route, status))
+    before = count(api, requests(method, route, status))
     api.request(method, path)
     assert metric(api, requests(method, route, status)) == before + 1
 
 
 def test_the_schema_is_counted_by_its_path(api: httpx.Client) -> None:
-    before = metric(api, requests("GET", "/openapi.json", 200))
+    before = count(api, requests("GET", "/openapi.json", 200))
     api.get("/openapi.json")
     assert metric(api, requests("GET", "/openapi.json", 200)) == before + 1
 
 
 def test_a_fault_of_ours_is_counted_as_one(api: httpx.Client, redis: Redis) -> None:
-    before = metric(api, requests("POST", "/generate", 500))
+    before = count(api, requests("POST", "/generate", 500))
     redis.set("tarflow:facts:digits", "{}")
     api.post("/generate")
     assert metric(api, requests("POST", "/generate", 500)) == before + 1

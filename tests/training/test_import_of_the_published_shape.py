@@ -60,5 +60,5 @@ def test_it_makes_a_golden_retriever_and_scores_it_as_class_207(imported: Path, 
     assert json.loads(made.output)["class_index"] == 207
     with Image.open(tmp_path / "dog.png") as picture:
         assert (picture.size, picture.mode) == ((64, 64), "RGB")
-    (score,) = json.loads(score_cost(imported, tmp_path / "dog.png").output)["scores"]
+    (score,) = json.loads(score_cost(imported, "207", tmp_path / "dog.png").output)["results"]
     assert math.isfinite(score["log_likelihood_nats"])

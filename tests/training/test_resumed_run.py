@@ -67,8 +67,7 @@ def state_of(run: Path) -> dict[str, Any]:
     return {name: value for name, value in state.items() if name != "data"}
 
 
-@pytest.mark.parametrize("first_leg", [1, 3, 5])
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize(("first_leg", "precision"), [(1, "float32"), (3, "float32"), (5, "float32"), (3, "bf16")])
 def test_a_resumed_run_logs_the_losses_of_the_unbroken_one(
     make_run: RunMaker, records: Records, first_leg: int, precision: str
 ) -> None:
@@ -78,8 +77,10 @@ def test_a_resumed_run_logs_the_losses_of_the_unbroken_one(
     assert told(records(resumed)) == told(records(whole))
 
 
-@pytest.mark.parametrize("first_leg", [1, 3, 5])
-@pytest.mark.parametrize("changes", [{}, {"accumulate": 2, "flip": True, "log_every": 4, "unconditional": True}])
+@pytest.mark.parametrize(
+    ("first_leg", "changes"),
+    [(1, {}), (3, {}), (5, {}), (3, {"accumulate": 2, "flip": True, "log_every": 4, "unconditional": True})],
+)
 def test_a_resumed_run_ends_with_the_state_of_the_unbroken_one(
     make_run: RunMaker, first_leg: int, changes: dict[str, Any]
 ) -> None:

@@ -10,16 +10,25 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from model import TarFlowConfig
 from model.calibration import Calibration, Provenance
 from training.calibrator import Draw, calibrate
 from training.image_folder import ImageFolder
 from worker.engine import Engine
 
 FITTED, COMPARED = 100, 100
+_made: dict[tuple[str, TarFlowConfig, str, int], Calibration] = {}  # each takes a second
 
 
 def calibration(engine: Engine, name: str = "default", seed: int = 0) -> Calibration:
-    """What is usual for an engine that was made for noise."""
+    """What is usual for an engine that was made for noise; made once for equal engines."""
+    key = engine.digest, engine.flow.config, name, seed
+    if key not in _made:
+        _made[key] = _calibration(engine, name, seed)
+    return _made[key]
+
+
+def _calibration(engine: Engine, name: str, seed: int) -> Calibration:
     count, config = FITTED + COMPARED, engine.flow.config
     shape = (count, config.in_channels, config.image_size, config.image_size)
     pixels = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))

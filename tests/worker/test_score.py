@@ -87,21 +87,6 @@ def test_the_posterior_of_all_classes_sums_to_one(engine: Engine) -> None:
         assert math.fsum(nats(each.posterior) for each in score.classes) == pytest.approx(1, rel=1e-12)
 
 
-def test_the_posterior_is_bayes_rule_under_a_uniform_prior(engine: Engine) -> None:
-    for score in scores(engine, pixels(5), "all"):
-        first = score.classes[0]
-        for each in score.classes:
-            ratio = math.exp(nats(each.log_likelihood_nats) - nats(first.log_likelihood_nats))
-            assert each.posterior == pytest.approx(nats(first.posterior) * ratio, rel=1e-9)
-
-
-def test_the_marginal_is_the_mean_over_the_classes(engine: Engine) -> None:
-    for score in scores(engine, pixels(5), "all"):
-        by_class = torch.tensor([each.log_likelihood_nats for each in score.classes], dtype=torch.float64)
-        expected = by_class.logsumexp(dim=0).item() - math.log(len(score.classes))
-        assert score.marginal_log_likelihood_nats == pytest.approx(expected, rel=1e-12)
-
-
 def test_each_class_of_all_has_the_likelihood_it_has_alone(engine: Engine) -> None:
     images = pixels(3)
     for score in scores(engine, images, "all")[0].classes:

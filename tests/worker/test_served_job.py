@@ -2,9 +2,7 @@
 
 import importlib
 import json
-import os
 import select
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -191,17 +189,6 @@ def test_news_expire(queue: Queue, work: QueueWork) -> None:
 def test_two_workers_of_one_process_have_two_names(connection: Redis) -> None:
     names = {BatchWorker(connection, Kind.GENERATE, "tiny", one_by_one(answer), 1, 0).name for _ in range(2)}
     assert len(names) == 2
-
-
-def test_a_worker_told_to_stop_finishes_its_job_and_leaves_the_next(queue: Queue, work: QueueWork) -> None:
-    def be_told(_job: Job, _payload: dict[str, Any]) -> dict[str, Any]:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return {}
-
-    first, second = queue.enqueue("generate", {}), queue.enqueue("generate", {})
-    worker = work(be_told)
-    assert worker.was_told_to_stop
-    assert [reloaded(job).get_status() for job in (first, second)] == [JobStatus.FINISHED, JobStatus.QUEUED]
 
 
 def test_a_worker_whose_work_ends_by_itself_was_not_told_to_stop(queue: Queue, work: QueueWork) -> None:
