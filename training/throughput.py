@@ -4,6 +4,7 @@ Owns a flow's operations in closed form and the peaks of known GPUs. Knows nothi
 """
 
 import re
+from dataclasses import dataclass
 
 import torch
 
@@ -48,6 +49,28 @@ def training_flops(config: TarFlowConfig, with_classes: bool = False) -> float:
     """Operations of one training step for one image, nothing recomputed; also those that `--class-weight` adds."""
     added = class_passes(config.num_classes) if with_classes else 0
     return (PASSES + added) * forward_flops(config)
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What images a second come to.
+
+    Attributes:
+        flops_per_image: Operations of a training step for one image.
+        peak_flops_per_s: What all devices could do together; None where it is not known.
+    """
+
+    flops_per_image: float
+    peak_flops_per_s: float | None
+
+    def told(self, images_per_s: float) -> dict[str, float | None]:
+        """As the log tells it."""
+        flops_per_s, peak = self.flops_per_image * images_per_s, self.peak_flops_per_s
+        return {
+            "images_per_s": round(images_per_s, 3),
+            "model_flops_per_s": float(f"{flops_per_s:.4g}"),
+            "mfu": round(flops_per_s / peak, 5) if peak else None,
+        }
 
 
 def peak_flops_per_s(device: torch.device) -> float | None:

@@ -28,7 +28,7 @@ from training.progress import Progress
 from training.run_folder import ResumeError, RunFolder
 from training.sample_sheet import write_sample_sheet
 from training.schedule import learning_rate
-from training.throughput import peak_flops_per_s, training_flops
+from training.throughput import Throughput, peak_flops_per_s, training_flops
 from training.trackers import Trackers, check_trackers
 
 MOST_SKIPPED_IN_A_ROW = 20
@@ -88,8 +88,8 @@ class Trainer:
             options.flip,
         )
         self.total_steps = round(options.epochs * self.batches.steps_per_epoch)
-        self.flops_per_image = training_flops(self.flow.config, with_classes=self.options.class_weight > 0)
-        self.peak_flops_per_s = peak_flops_per_s(device)
+        flops_per_image, peak = training_flops(self.flow.config, options.class_weight > 0), peak_flops_per_s(device)
+        self.throughput = Throughput(flops_per_image, peak * self.group.world if peak else None)
         self.folder = RunFolder(options.out)
         self._unread: list[Unread] = []
 
@@ -179,18 +179,9 @@ class Trainer:
         said = torch.cat([each.said.float() for each in unread] + [elapsed_s])
         *read, elapsed = self.group.mean(said).tolist()
         images_per_s = self.options.batch_size * len(unread) / (time.perf_counter() - since_s)
-        speed = self._speed(images_per_s)
+        speed = self.throughput.told(images_per_s)
         scalars = zip(read[::3], read[1::3], read[2::3], strict=True)
         return [self._record(each, *told) | speed for each, told in zip(unread, scalars, strict=True)], elapsed
-
-    def _speed(self, images_per_s: float) -> dict[str, float | None]:
-        flops_per_s = self.flops_per_image * images_per_s
-        peak = self.peak_flops_per_s
-        return {
-            "images_per_s": round(images_per_s, 3),
-            "model_flops_per_s": float(f"{flops_per_s:.4g}"),
-            "mfu": round(flops_per_s / (peak * self.group.world), 5) if peak else None,
-        }
 
     def _record(self, each: Unread, loss: float, of_classes: float, norm: float) -> dict[str, Any]:
         """The record of a step that was read; counts it where it was skipped."""
@@ -294,13 +285,15 @@ def train(options: TrainOptions, group: ProcessGroup) -> None:
     """
     started_s = time.monotonic()
     check_trackers(options)
+    pieces = f" times the {options.accumulate} of --accumulate" if options.accumulate > 1 else ""
     if options.batch_size % (group.world * options.accumulate):
-        pieces = f" times the {options.accumulate} of --accumulate" if options.accumulate > 1 else ""
         raise ValueError(
             f"--batch-size must be a multiple of the {group.world} processes{pieces}, got {options.batch_size}"
         )
     if options.class_weight and options.batch_size < 2 * group.world * options.accumulate:
-        raise ValueError(f"--class-weight needs two images a process and piece, got --batch-size {options.batch_size}")
+        raise ValueError(
+            f"--class-weight needs twice the {group.world} processes{pieces}, got --batch-size {options.batch_size}"
+        )
     data = read_image_folder(options.data, options.image_size, options.in_channels)
     if len(data) < options.batch_size:
         raise DataError(f"{options.data}: {len(data)} readable images are fewer than --batch-size {options.batch_size}")

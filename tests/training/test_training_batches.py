@@ -189,3 +189,27 @@ def test_data_go_to_the_device_if_they_fit_within_the_limit(data: ImageFolder, l
     device = torch.device("meta")  # the one that every machine has beside its CPU
     placed = place(data, device, limit_gib)
     assert {placed.pixels.device.type, placed.labels.device.type} == {"meta" if there else "cpu"}
+
+
+def test_images_asked_about_are_the_first_of_the_step_s_with_every_label(data: ImageFolder) -> None:
+    batches = Batches(data, GAUSSIAN, 8, label_drop=0.9, seed=3)
+    asked, answers = batches.asked_at(5, CPU, 0.5)
+    plain = Batches(data, GAUSSIAN, 8, label_drop=0.0, seed=3).at(5, CPU)[1]
+    assert asked.shape[0] == 4
+    assert plain is not None
+    assert torch.equal(answers, plain[:4])
+
+
+def test_asking_changes_nothing_of_what_a_step_sees(data: ImageFolder) -> None:
+    batches = Batches(data, GAUSSIAN, 8, 0.5, seed=3)
+    before = batches.at(5, CPU)[0]
+    batches.asked_at(5, CPU, 0.5)
+    assert torch.equal(batches.at(5, CPU)[0], before)
+
+
+def test_noise_of_images_asked_about_is_of_any_strength_up_to_the_flow_s(black: ImageFolder) -> None:
+    batches = Batches(black, GAUSSIAN, IMAGES, 0.0, seed=0)
+    asked = torch.cat([batches.asked_at(step, CPU, 1.0)[0] for step in range(40)])
+    spread = asked.flatten(1).std(dim=1)
+    assert spread.min() < 0.2 * GAUSSIAN.noise_std
+    assert 0.8 * GAUSSIAN.noise_std < spread.max() < 1.3 * GAUSSIAN.noise_std

@@ -274,3 +274,8 @@ def test_a_start_of_another_architecture_is_refused_by_name(make_run: RunMaker) 
 def test_a_batch_that_the_processes_cannot_share_is_refused(make_options: OptionsMaker) -> None:
     with pytest.raises(ValueError, match="--batch-size must be a multiple of the 3 processes, got 8"):
         train(make_options(), ProcessGroup(0, 3, torch.device("cpu")))
+
+
+def test_a_batch_too_small_to_ask_half_of_is_refused(make_options: OptionsMaker) -> None:
+    with pytest.raises(ValueError, match="--class-weight needs twice the 1 processes times the 8 of --accumulate, got"):
+        train(make_options(class_weight=0.1, accumulate=8), ProcessGroup(0, 1, torch.device("cpu")))
