@@ -35,11 +35,14 @@ from worker.intake import Batch, Intake
 from worker.janitor import Janitor
 from worker.leases import Leases
 from worker.served_job import ServedJob, failure_of
+from worker.watch import Watch
 
 # Away, or so full that it refuses: both pass, and nothing is lost meanwhile.
 REDIS_UNABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError)
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
+# How often `rq suspend` is looked for at most: a batch may take less than the look.
+SUSPENSION_S = 1.0
 
 Outcome = Mapping[str, Any] | Exception
 
@@ -88,6 +91,7 @@ class BatchWorker(SimpleWorker):
         self.intake = Intake(queue, max_cost, window_s)
         self.janitor = Janitor(connection, queue, attendant)
         self.leases = Leases(connection, self._keep_up)
+        self._suspension_due_s = 0.0
 
     @property
     def was_told_to_stop(self) -> bool:
@@ -109,24 +113,22 @@ class BatchWorker(SimpleWorker):
         self._stop_requested = True
 
     def _keep_up(self) -> None:
-        self._beat(None)
+        if self.birth_date is not None:  # RQ takes a sign of life from before for another worker of this name.
+            with self.connection.pipeline() as pipeline:
+                self.heartbeat(pipeline=pipeline)
+                pipeline.execute()
         self.janitor.tidy()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """Tell RQ that this worker lives."""
+        """Tell RQ that this worker lives, on a pipeline; unasked the thread does that keeps up the leases."""
         if pipeline is not None:
             super().heartbeat(timeout, pipeline)
-        else:
-            self._patiently(partial(self._beat, timeout))
-
-    def _beat(self, timeout: int | None) -> None:
-        with self.connection.pipeline() as pipeline:
-            super().heartbeat(timeout, pipeline)
-            pipeline.execute()
 
     def check_for_suspension(self, burst: bool) -> None:
-        """Heed `rq suspend`."""
-        self._patiently(lambda: super(BatchWorker, self).check_for_suspension(burst))
+        """Heed `rq suspend`, within a second."""
+        if time.monotonic() >= self._suspension_due_s:
+            self._patiently(lambda: super(BatchWorker, self).check_for_suspension(burst))
+            self._suspension_due_s = time.monotonic() + SUSPENSION_S
 
     def teardown(self) -> None:
         """Sign off, if Redis can be told."""
@@ -144,7 +146,6 @@ class BatchWorker(SimpleWorker):
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         """The next batch and its queue; None when told to stop, when idle too long, or, without a timeout, at once."""
-        self._patiently(lambda: self.set_state(WorkerStatus.IDLE))
         idle_since_s = time.monotonic()
         idle_until_s = float("inf") if max_idle_time is None else idle_since_s + max_idle_time
         while not self._stop_requested and time.monotonic() < idle_until_s:
@@ -159,7 +160,7 @@ class BatchWorker(SimpleWorker):
         return None
 
     def _next(self, wait: bool) -> Batch | None:
-        ids = self.intake.pop(wait)
+        ids = self.intake.pop(wait, partial(self.set_state, WorkerStatus.IDLE))
         return self.intake.claim(ids, self.name, partial(self.set_state, WorkerStatus.BUSY)) if ids else None
 
     def execute_job(self, job: Any, queue: Queue) -> None:
@@ -230,11 +231,9 @@ class BatchWorker(SimpleWorker):
     def _commit(self, ends: Sequence["_End"]) -> list[ServedJob]:
         """End jobs in one transaction, each of them only while it is ours to end; those that it ended."""
         while ends:
-            with self.connection.pipeline() as pipeline:
+            with Watch.on(self.connection) as pipeline:
                 try:
-                    pipeline.watch(*(each.job.key for each in ends))
-                    standings = self._standings(ends)
-                    pipeline.multi()
+                    standings = self._standings(ends, pipeline)
                     ended = [self._end(*each, pipeline) for each in zip(ends, standings, strict=True)]
                     pipeline.execute()
                     return [each.job for each, was_ours in zip(ends, ended, strict=True) if was_ours]
@@ -242,12 +241,11 @@ class BatchWorker(SimpleWorker):
                     continue
         return []
 
-    def _standings(self, ends: Sequence["_End"]) -> list["_Standing"]:
-        with self.connection.pipeline(transaction=False) as pipeline:
-            for each in ends:
-                pipeline.hmget(each.job.key, "status", "worker_name", CANCEL_FIELD)
-                pipeline.zscore(each.job.started_job_registry.key, each.execution.composite_key)
-            answers = pipeline.execute()
+    def _standings(self, ends: Sequence["_End"], pipeline: Watch) -> list["_Standing"]:
+        for each in ends:
+            pipeline.hmget(each.job.key, "status", "worker_name", CANCEL_FIELD)
+            pipeline.zscore(each.job.started_job_registry.key, each.execution.composite_key)
+        answers = pipeline.look(*(each.job.key for each in ends))
         ours = [JobStatus.STARTED.encode(), self.name.encode()]
         return [
             _Standing(is_ours=[status, worker] == ours and lease is not None, is_cancelled=cancelled is not None)

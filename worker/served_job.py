@@ -5,8 +5,9 @@ end. Knows nothing of what the functions do.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
+from redis import Redis
 from redis.client import Pipeline
 from rq.executions import Execution
 from rq.job import Job, JobStatus
@@ -51,6 +52,13 @@ class ServedJob(Job):
 
     traceparent: str | None = None
     cost: int = 1
+
+    @classmethod
+    def restored(cls, job_id: str, fields: Mapping[bytes, bytes], connection: Redis) -> Self:
+        """The job of a hash."""
+        job = cls(job_id, connection=connection, serializer="json")
+        job.restore(fields)
+        return job
 
     def restore(self, raw_data: Any) -> None:
         """Take the fields of its hash, ours too."""
