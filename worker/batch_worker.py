@@ -17,9 +17,7 @@ from typing import Any, Protocol
 
 from redis import Redis, WatchError
 from redis.client import Pipeline
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 from rq.exceptions import StopRequested
 from rq.executions import Execution
@@ -34,11 +32,10 @@ from worker.errors import JobCancelled
 from worker.intake import Batch, Intake
 from worker.janitor import Janitor
 from worker.leases import Leases
+from worker.outage import leave, passes
 from worker.served_job import ServedJob, failure_of
 from worker.watch import Watch
 
-# Away, or so full that it refuses: both pass, and nothing is lost meanwhile.
-REDIS_UNABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError)
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
 # How often `rq suspend` is looked for at most: a batch may take less than the look.
@@ -91,6 +88,7 @@ class BatchWorker(SimpleWorker):
         self.intake = Intake(queue, max_cost, window_s)
         self.janitor = Janitor(connection, queue, attendant)
         self.leases = Leases(connection, self._keep_up)
+        self._has_signed_on = False
         self._suspension_due_s = 0.0
 
     @property
@@ -112,8 +110,22 @@ class BatchWorker(SimpleWorker):
         """Stop after the batch at hand: an exception out of a pop could lose what was popped."""
         self._stop_requested = True
 
+    def bootstrap(self, *arguments: Any, **options: Any) -> None:
+        """Sign on, as soon as Redis can be told."""
+        self._patiently(partial(self._sign_on, *arguments, **options))
+        self._has_signed_on = True
+
+    def _sign_on(self, *arguments: Any, **options: Any) -> None:
+        self.connection.delete(self.key)  # What is there is of an attempt whose answer was lost.
+        super().bootstrap(*arguments, **options)
+
+    def subscribe(self) -> None:
+        """Listen to RQ's commands; once, however many attempts it takes to sign on."""
+        if self.pubsub_thread is None:
+            super().subscribe()
+
     def _keep_up(self) -> None:
-        if self.birth_date is not None:  # RQ takes a sign of life from before for another worker of this name.
+        if self._has_signed_on:  # RQ takes a sign of life from before for another worker of this name.
             with self.connection.pipeline() as pipeline:
                 self.heartbeat(pipeline=pipeline)
                 pipeline.execute()
@@ -139,10 +151,13 @@ class BatchWorker(SimpleWorker):
 
     def run_maintenance_tasks(self) -> None:
         """Let RQ tidy its registries, all but that of running jobs, whose jobs it might end twice."""
+        self._patiently(self._maintain)
+        self.last_cleaned_at = now()  # type: ignore[assignment]
+
+    def _maintain(self) -> None:
         self.janitor.tidy()
         for registry in (self.intake.queue.finished_job_registry, self.intake.queue.failed_job_registry):
             registry.cleanup()
-        self.last_cleaned_at = now()  # type: ignore[assignment]
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         """The next batch and its queue; None when told to stop, when idle too long, or, without a timeout, at once."""
@@ -156,7 +171,7 @@ class BatchWorker(SimpleWorker):
                 return None
             self.attendant.idle(idle_since_s)
             if self.should_run_maintenance_tasks:
-                self._patiently(self.run_maintenance_tasks)
+                self.run_maintenance_tasks()
         return None
 
     def _next(self, wait: bool) -> Batch | None:
@@ -222,8 +237,10 @@ class BatchWorker(SimpleWorker):
         with self.leases.paused():
             try:
                 batch = self.intake.lesser(self.name)
-            except REDIS_UNABLE as error:  # The janitor looks after what was popped.
-                log.warning("nothing let by: %s", error)
+            except RedisError as error:
+                if not passes(error):
+                    raise
+                log.warning("nothing let by: %s", error)  # The janitor looks after what was popped.
                 return
             if batch.jobs:
                 self.execute_job(batch, self.intake.queue)
@@ -270,21 +287,24 @@ class BatchWorker(SimpleWorker):
         return True
 
     def _patiently(self, work: Callable[[], Any], when_told_to_stop_s: float = 0.0) -> Any:
-        """What `work` returns, tried again while Redis is away.
+        """What `work` returns, tried again while Redis is away, or refuses.
 
         Raises:
-            StopRequested: The worker was told to stop, and Redis stayed away for so long after.
+            StopRequested: The worker was told to stop, and Redis stayed so for so long after.
         """
         pause_s, given_up_s = FIRST_PAUSE_S, float("inf")
         while True:
             try:
                 return work()
-            except REDIS_UNABLE as error:
+            except RedisError as error:
+                if not passes(error):
+                    raise
                 log.warning("waiting for Redis: %s", error)
                 if self._stop_requested:
                     given_up_s = min(given_up_s, time.monotonic() + when_told_to_stop_s)
                 if time.monotonic() >= given_up_s:
                     raise StopRequested from error
+                leave(self.connection)
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

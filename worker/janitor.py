@@ -6,6 +6,7 @@ clock. Knows nothing of what jobs do.
 
 import contextlib
 from dataclasses import dataclass, field
+from typing import Any
 
 from redis import Redis, WatchError
 from redis.exceptions import LockError
@@ -65,7 +66,7 @@ class Janitor:
         key, registry = f"tarflow:looked:{self.queue.name}", self.queue.started_job_registry.key
         looked_s = float(self.connection.get(key) or now_s)
         if now_s - looked_s > SILENCE_S:
-            held = self.connection.zrangebyscore(registry, f"({looked_s}", "+inf")
+            held: Any = self.connection.zrangebyscore(registry, f"({looked_s}", "+inf")
             if held:
                 self.connection.zadd(registry, dict.fromkeys(held, now_s + LEASE_S), xx=True)
         self.connection.set(key, now_s, ex=LOOKED_TTL_S)

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from worker.contract import LEASE_S
 from worker.intake import Batch
+from worker.outage import leave
 from worker.time_limit import alarm_paused
 
 RENEWAL_S = LEASE_S / 3
@@ -105,6 +106,7 @@ class Leases:
                 pause_s = RENEWAL_S
             except RedisError as error:
                 log.warning("leases not renewed, trying again: %s", error)
+                leave(self.connection)
             except Exception:  # Whatever it is, the leases must be renewed.
                 log.exception("leases perhaps not renewed, trying again")
 
