@@ -10,8 +10,9 @@ import os
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
@@ -23,8 +24,9 @@ from rq.exceptions import StopRequested
 from rq.executions import Execution
 from rq.job import JobStatus
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
-from rq.utils import now
+from rq.utils import now, utcformat
 from rq.worker import WorkerStatus
+from rq.worker_registration import clean_worker_registry
 
 from worker.attendant import Attendant
 from worker.contract import CANCEL_FIELD, LEASE_S, Kind, queue_name, worker_name
@@ -32,8 +34,10 @@ from worker.errors import JobCancelled
 from worker.intake import Batch, Intake
 from worker.janitor import Janitor
 from worker.leases import Leases
+from worker.made import Made
 from worker.outage import leave, passes
-from worker.served_job import ServedJob, failure_of
+from worker.picture_store import keep
+from worker.served_job import DEFAULT_RESULT_TTL_S, ServedJob, failure_of
 from worker.watch import Watch
 
 FIRST_PAUSE_S = 0.2
@@ -41,13 +45,13 @@ LONGEST_PAUSE_S = 2.0
 # How often `rq suspend` is looked for at most: a batch may take less than the look.
 SUSPENSION_S = 1.0
 
-Outcome = Mapping[str, Any] | Exception
+Outcome = Made | Exception
 
 log = logging.getLogger(__name__)
 
 
 class BatchHandler(Protocol):
-    """The work: jobs in, for each of them its result or what went wrong with it alone."""
+    """The work: jobs in, for each of them what it made or what went wrong with it alone."""
 
     def __call__(self, jobs: Sequence[ServedJob], meanwhile: Callable[[], None], /) -> Sequence[Outcome]:
         """Do them all in one batch; what it raises is everybody's. Between steps, `meanwhile` may do lesser jobs."""
@@ -65,10 +69,11 @@ class _End:
 
 @dataclass(frozen=True)
 class _Standing:
-    """Whether a job is still this worker's to end, and whether its end is wished for."""
+    """Whether a job is still this worker's to end, whether that is wished for, and whether it has done so already."""
 
     is_ours: bool
     is_cancelled: bool
+    is_ended: bool
 
 
 class BatchWorker(SimpleWorker):
@@ -150,7 +155,7 @@ class BatchWorker(SimpleWorker):
             log.warning("not signed off: %s", error)
 
     def run_maintenance_tasks(self) -> None:
-        """Let RQ tidy its registries, all but that of running jobs, whose jobs it might end twice."""
+        """Let RQ tidy its registries, of workers that were killed, too, all but that of running jobs, whose jobs it might end twice."""
         self._patiently(self._maintain)
         self.last_cleaned_at = now()  # type: ignore[assignment]
 
@@ -158,6 +163,7 @@ class BatchWorker(SimpleWorker):
         self.janitor.tidy()
         for registry in (self.intake.queue.finished_job_registry, self.intake.queue.failed_job_registry):
             registry.cleanup()
+        clean_worker_registry(self.intake.queue)
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         """The next batch and its queue; None when told to stop, when idle too long, or, without a timeout, at once."""
@@ -182,6 +188,7 @@ class BatchWorker(SimpleWorker):
         """Run a batch, and commit what comes of its jobs as soon as it is there."""
         batch: Batch = job
         self.executions.update({each.id: each for each in batch.executions})
+        self.attendant.began(batch.jobs)
         executions = dict(zip((each.id for each in batch.jobs), batch.executions, strict=True))
         with self.leases.held(batch):
             for outcomes in self._outcomes(batch.jobs):
@@ -260,17 +267,26 @@ class BatchWorker(SimpleWorker):
 
     def _standings(self, ends: Sequence["_End"], pipeline: Watch) -> list["_Standing"]:
         for each in ends:
-            pipeline.hmget(each.job.key, "status", "worker_name", CANCEL_FIELD)
+            pipeline.hmget(each.job.key, "status", "worker_name", CANCEL_FIELD, "ended_at")
             pipeline.zscore(each.job.started_job_registry.key, each.execution.composite_key)
         answers = pipeline.look(*(each.job.key for each in ends))
         ours = [JobStatus.STARTED.encode(), self.name.encode()]
         return [
-            _Standing(is_ours=[status, worker] == ours and lease is not None, is_cancelled=cancelled is not None)
-            for (status, worker, cancelled), lease in zip(answers[::2], answers[1::2], strict=True)
+            _Standing(
+                is_ours=[status, worker] == ours and lease is not None,
+                is_cancelled=cancelled is not None,
+                is_ended=status != ours[0] and each.job.ended_at is not None and ended_at == _stamp(each.job.ended_at),
+            )
+            for each, (status, worker, cancelled, ended_at), lease in zip(
+                ends, answers[::2], answers[1::2], strict=True
+            )
         ]
 
     def _end(self, end: "_End", standing: "_Standing", pipeline: Pipeline) -> bool:
-        """Add the end of a job to a transaction; whether it is still ours to end."""
+        """Add the end of a job to a transaction; whether it is ours to end, or was."""
+        if standing.is_ended:  # By an attempt whose answer was lost.
+            self.executions.pop(end.execution.id, None)
+            return True
         self.cleanup_execution(end.job, pipeline=pipeline, execution=end.execution)
         if not standing.is_ours:
             log.warning("job %s is not ours any more: its lease ran out; result dropped", end.job.id)
@@ -282,7 +298,9 @@ class BatchWorker(SimpleWorker):
             end.job.fail(failure_of(end.outcome), details, pipeline, end.execution)
             self.increment_failed_job_count(pipeline)
         else:
-            end.job.succeed(end.outcome, end.execution, pipeline)
+            keep(pipeline, end.job.id, end.outcome, end.job.get_result_ttl(DEFAULT_RESULT_TTL_S))
+            end.outcome.also(pipeline)
+            end.job.succeed(end.outcome.result, end.execution, pipeline)
             self.increment_successful_job_count(pipeline)
         return True
 
@@ -307,6 +325,10 @@ class BatchWorker(SimpleWorker):
                 leave(self.connection)
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _stamp(ended_at: datetime) -> bytes:
+    return utcformat(ended_at).encode()
 
 
 def _refusal(job: ServedJob, kind: Kind) -> Exception | None:

@@ -5,7 +5,7 @@ somebody looks after. Knows nothing of what jobs do.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from rq.job import JobStatus
 from rq.utils import as_text
 
 from worker.contract import COST, LEASE_S, MAX_RETRIES, PROGRESS_FIELD, JobState, job_key
+from worker.made import Tell, tell_nothing
 from worker.news import tell_state
 from worker.served_job import ServedJob
 from worker.watch import Watch
@@ -62,14 +63,6 @@ return answer
 PUT_BACK = "if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then redis.call('LPUSH', KEYS[2], ARGV[1]) end"
 POLL_S = 0.001
 LONGEST_BLOCK_S = 1
-
-
-Tell = Callable[[Pipeline], None]
-"""Adds to a pipeline what is to be said of the worker."""
-
-
-def tell_nothing(_pipeline: Pipeline) -> None:
-    """Say nothing."""
 
 
 @dataclass(frozen=True)

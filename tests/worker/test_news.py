@@ -44,7 +44,7 @@ def worked(engine: Engine, queue: Queue, work: QueueWork, previews: bool = False
     job = queue.enqueue("generate", generate_request(engine, n=n).model_dump(mode="json"))
     if previews:
         queue.connection.hset(job.key, PREVIEW_FIELD, 1)
-    work(Handlers(Kind.GENERATE, engine, queue.connection, WorkerMetrics(), 60))
+    work(Handlers(Kind.GENERATE, engine, queue.connection, WorkerMetrics()))
     return job
 
 

@@ -13,10 +13,17 @@ from redis.exceptions import ReadOnlyError
 from rq import Queue
 from rq.job import Job, JobStatus
 
-from tests.worker.conftest import QueueWork, one_by_one, reloaded
-from worker.batch_worker import BatchWorker
-from worker.contract import Kind, queue_name
+from tests.worker.conftest import QueueWork, generate_request, one_by_one, reloaded
+from worker.attendant import Attendant
+from worker.batch_worker import BatchWorker, Outcome
+from worker.contract import Kind, pictures_key, queue_name
+from worker.engine import Engine
+from worker.errors import JobCancelled, JobError
+from worker.handlers import Handlers
+from worker.made import Made
+from worker.metrics import WorkerMetrics
 from worker.outage import passes
+from worker.picture_jobs import paint_all
 from worker.served_job import ServedJob
 
 Ail = Callable[[Redis], object]
@@ -110,8 +117,27 @@ def test_maintenance_waits_for_a_redis_that_refuses(
     assert not worker.should_run_maintenance_tasks
 
 
+@pytest.mark.parametrize("ailment", AILMENTS)
+def test_pictures_wait_for_a_redis_that_refuses_and_are_made_and_counted_once(
+    ailment: str, engine: Engine, queue: Queue, healing: Healing, work: QueueWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def paint_and_ail(*arguments: Any) -> Any:
+        painted = paint_all(*arguments)
+        AILMENTS[ailment](queue.connection)
+        return painted
+
+    monkeypatch.setattr("worker.handlers.paint_all", paint_and_ail)
+    job, metrics = queue.enqueue("generate", generate_request(engine, n=2).model_dump(mode="json")), WorkerMetrics()
+    work(Handlers(Kind.GENERATE, engine, queue.connection, metrics))
+    assert healing.pauses > 0
+    assert queue.connection.hlen(pictures_key(job.id)) == 3
+    labels = {"model": "tiny", "kind": "generate"}
+    names = ("tarflow_images_total", "tarflow_batch_size_count", "tarflow_job_wait_seconds_count")
+    assert [metrics.registry.get_sample_value(name, labels) for name in names] == [2, 1, 1]
+
+
 def test_a_worker_whose_first_word_was_heard_and_not_answered_starts(
-    connection: Redis, healing: Healing, job: Job, work: QueueWork, monkeypatch: pytest.MonkeyPatch
+    healing: Healing, job: Job, work: QueueWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lose_the_answer(worker: BatchWorker) -> None:
         register(worker)
@@ -173,3 +199,40 @@ def test_what_redis_will_refuse_again_does_not_pass_whatever_the_command_says(sa
     error = BaseParser.parse_error(said)
     Pipeline(connection.connection_pool, {}, True, None).annotate_exception(error, 1, ["SET", "a -OOM b"])
     assert not passes(error)
+
+
+class Counting(Attendant):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[str | None, int]] = []
+
+    def ended(self, job: ServedJob, batch_size: int) -> None:
+        """Note the outcome."""
+        self.ends.append((job.outcome, batch_size))
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize(
+    ("outcome", "end"),
+    [(Made({"made": True}), "succeeded"), (JobError("as known"), "failed"), (JobCancelled(), "cancelled")],
+    ids=["succeeded", "failed", "cancelled"],
+)
+def test_an_end_whose_answer_was_lost_is_told_once_and_as_it_was(
+    outcome: Outcome, end: str, healing: Healing, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_the_answer(worker: BatchWorker, *arguments: Any) -> Any:
+        ended = commit(worker, *arguments)
+        if ended and not healing.pauses:
+            raise RedisConnectionError
+        return ended
+
+    commit, counting = BatchWorker._commit, Counting()
+    monkeypatch.setattr(BatchWorker, "_commit", lose_the_answer)
+    worker = BatchWorker(
+        job.connection, Kind.GENERATE, "tiny", lambda _jobs, _meanwhile: [outcome], 1, window_s=0, attendant=counting
+    )
+    worker.work(burst=True, logging_level="CRITICAL")
+    assert healing.pauses == 1
+    assert counting.ends == [(end, 1)]
+    assert worker.executions == {}
