@@ -155,7 +155,7 @@ class BatchWorker(SimpleWorker):
             log.warning("not signed off: %s", error)
 
     def run_maintenance_tasks(self) -> None:
-        """Let RQ tidy its registries, of workers that were killed, too, all but that of running jobs, whose jobs it might end twice."""
+        """Let RQ tidy its registries and forget killed workers; but that of running jobs, which it might end twice."""
         self._patiently(self._maintain)
         self.last_cleaned_at = now()  # type: ignore[assignment]
 

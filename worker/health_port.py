@@ -43,7 +43,7 @@ class HealthServer(ThreadingHTTPServer):
         self.health, self.registry = health, registry
         super().__init__((host, port), _Handler)
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, _request: object, client_address: object) -> None:
         """Log what went wrong; that who asks has gone is nobody's fault."""
         if not isinstance(sys.exception(), ConnectionError):
             log.exception("a probe from %s got no answer", client_address)

@@ -171,7 +171,7 @@ def test_a_client_that_breaks_off_is_no_error(
 
 
 def test_an_error_of_ours_is_logged(
-    probes: httpx.Client, health: Health, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    probes: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Health, "illness", lambda _self: 1 / 0)
     with pytest.raises(httpx.RemoteProtocolError):
