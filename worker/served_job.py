@@ -145,7 +145,8 @@ class ServedJob(Job):
 
     def _become(self, status: JobStatus, pipeline: Pipeline, **more: Any) -> None:
         self.ended_at, self._status = now(), status
-        pipeline.hset(self.key, mapping={"status": status, "ended_at": utcformat(self.ended_at), **more})
+        fields: dict[Any, Any] = {"status": status, "ended_at": utcformat(self.ended_at), **more}
+        pipeline.hset(self.key, mapping=fields)
 
     def _leave(self, state: JobState, pipeline: Pipeline) -> None:
         """Tell the end, and keep no pixels that nobody can want any more."""

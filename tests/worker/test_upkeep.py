@@ -1,10 +1,12 @@
 """Laws of what a worker does between its batches: names it clears away, orders of RQ's that it heeds. Real Redis."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from redis import Redis
+from redis.connection import AbstractConnection
 from rq import Queue
 from rq.job import Job, JobStatus
 from rq.suspension import resume, suspend
@@ -102,6 +104,35 @@ def test_a_worker_is_busy_while_it_runs_a_batch_and_idle_while_it_waits(
     said["waiting"] = queue.connection.hget(worker.key, "state")
     assert said == {"running": WorkerStatus.BUSY.encode(), "waiting": WorkerStatus.IDLE.encode()}
     assert reloaded(job).get_status() is JobStatus.FINISHED
+
+
+def trips(queue: Queue, jobs: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often a worker that does so many jobs waits for an answer of Redis, its own threads aside."""
+    asked: list[object] = []
+
+    def ask(connection: AbstractConnection, command: Any, **options: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            asked.append(command)
+        send(connection, command, **options)
+
+    send = AbstractConnection.send_packed_command
+    for _ in range(jobs):
+        queue.enqueue("generate", {}, result_ttl=60)
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.batch_worker.SUSPENSION_S", 3600.0)
+        patch.setattr(AbstractConnection, "send_packed_command", ask)
+        a_worker(queue).work(burst=True, logging_level="CRITICAL")
+    assert queue.is_empty()
+    return len(asked)
+
+
+@pytest.mark.usefixtures("work")
+def test_a_job_that_is_alone_in_its_queue_costs_five_trips_to_redis(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips(queue, 1, monkeypatch)  # opens connections, makes Redis know scripts
+    none, one = (trips(queue, jobs, monkeypatch) for jobs in (0, 1))
+    assert one - none == 5
 
 
 def test_a_window_is_waited_out_for_jobs_that_come_within_it(queue: Queue, job: Job) -> None:
