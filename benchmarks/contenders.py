@@ -21,9 +21,9 @@ from typing import Any
 from redis import Redis
 from rq import Queue, SimpleWorker
 
-from worker.batch_worker import BatchWorker, Outcome
+from worker.batch_worker import BatchWorker
 from worker.contract import GenerateResult, Kind, ModelDefaults, ModelFacts
-from worker.made import Made
+from worker.made import Made, Outcome
 from worker.presence import presence
 from worker.served_job import ServedJob
 

@@ -11,8 +11,6 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
@@ -21,31 +19,28 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 from rq.exceptions import StopRequested
-from rq.executions import Execution
-from rq.job import JobStatus
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
-from rq.utils import now, utcformat
+from rq.utils import now
 from rq.worker import WorkerStatus
 from rq.worker_registration import clean_worker_registry
 
 from worker.attendant import Attendant
-from worker.contract import CANCEL_FIELD, LEASE_S, Kind, queue_name, worker_name
+from worker.contract import LEASE_S, Kind, queue_name, worker_name
 from worker.errors import JobCancelled
 from worker.intake import Batch, Intake
 from worker.janitor import Janitor
 from worker.leases import Leases
-from worker.made import Made
+from worker.made import Outcome
 from worker.outage import leave, passes
 from worker.picture_store import keep
 from worker.served_job import DEFAULT_RESULT_TTL_S, ServedJob, failure_of
+from worker.standing import End, Standing, look_at
 from worker.watch import Watch
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
 # How often `rq suspend` is looked for at most: a batch may take less than the look.
 SUSPENSION_S = 1.0
-
-Outcome = Made | Exception
 
 log = logging.getLogger(__name__)
 
@@ -56,24 +51,6 @@ class BatchHandler(Protocol):
     def __call__(self, jobs: Sequence[ServedJob], meanwhile: Callable[[], None], /) -> Sequence[Outcome]:
         """Do them all in one batch; what it raises is everybody's. Between steps, `meanwhile` may do lesser jobs."""
         ...
-
-
-@dataclass(frozen=True)
-class _End:
-    """What came of one job."""
-
-    job: ServedJob
-    execution: Execution
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """Whether a job is still this worker's to end, whether that is wished for, and whether it has done so already."""
-
-    is_ours: bool
-    is_cancelled: bool
-    is_ended: bool
 
 
 class BatchWorker(SimpleWorker):
@@ -192,7 +169,7 @@ class BatchWorker(SimpleWorker):
         executions = dict(zip((each.id for each in batch.jobs), batch.executions, strict=True))
         with self.leases.held(batch):
             for outcomes in self._outcomes(batch.jobs):
-                ends = [_End(each, executions[each.id], outcome) for each, outcome in outcomes]
+                ends = [End(each, executions[each.id], outcome) for each, outcome in outcomes]
                 for each in self._patiently(partial(self._commit, ends), LEASE_S):
                     self.attendant.ended(each, len(batch.jobs))
         del queue
@@ -252,12 +229,12 @@ class BatchWorker(SimpleWorker):
             if batch.jobs:
                 self.execute_job(batch, self.intake.queue)
 
-    def _commit(self, ends: Sequence["_End"]) -> list[ServedJob]:
+    def _commit(self, ends: Sequence[End]) -> list[ServedJob]:
         """End jobs in one transaction, each of them only while it is ours to end; those that it ended."""
         while ends:
             with Watch.on(self.connection) as pipeline:
                 try:
-                    standings = self._standings(ends, pipeline)
+                    standings = look_at(ends, self.name, pipeline)
                     ended = [self._end(*each, pipeline) for each in zip(ends, standings, strict=True)]
                     pipeline.execute()
                     return [each.job for each, was_ours in zip(ends, ended, strict=True) if was_ours]
@@ -265,24 +242,7 @@ class BatchWorker(SimpleWorker):
                     continue
         return []
 
-    def _standings(self, ends: Sequence["_End"], pipeline: Watch) -> list["_Standing"]:
-        for each in ends:
-            pipeline.hmget(each.job.key, "status", "worker_name", CANCEL_FIELD, "ended_at")
-            pipeline.zscore(each.job.started_job_registry.key, each.execution.composite_key)
-        answers = pipeline.look(*(each.job.key for each in ends))
-        ours = [JobStatus.STARTED.encode(), self.name.encode()]
-        return [
-            _Standing(
-                is_ours=[status, worker] == ours and lease is not None,
-                is_cancelled=cancelled is not None,
-                is_ended=status != ours[0] and each.job.ended_at is not None and ended_at == _stamp(each.job.ended_at),
-            )
-            for each, (status, worker, cancelled, ended_at), lease in zip(
-                ends, answers[::2], answers[1::2], strict=True
-            )
-        ]
-
-    def _end(self, end: "_End", standing: "_Standing", pipeline: Pipeline) -> bool:
+    def _end(self, end: End, standing: Standing, pipeline: Pipeline) -> bool:
         """Add the end of a job to a transaction; whether it is ours to end, or was."""
         if standing.is_ended:  # By an attempt whose answer was lost.
             self.executions.pop(end.execution.id, None)
@@ -325,10 +285,6 @@ class BatchWorker(SimpleWorker):
                 leave(self.connection)
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-
-def _stamp(ended_at: datetime) -> bytes:
-    return utcformat(ended_at).encode()
 
 
 def _refusal(job: ServedJob, kind: Kind) -> Exception | None:

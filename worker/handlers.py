@@ -17,13 +17,12 @@ from redis.exceptions import RedisError
 from torch import Tensor
 
 from model.pixels import to_pixels
-from worker.batch_worker import Outcome
 from worker.contract import GenerateRequest, Kind, PictureRequest, Request, ScoreRequest, ScoreResult, input_key
 from worker.engine import Engine
 from worker.errors import JobCancelled, JobError
 from worker.heat_maps import draw_heat_map
 from worker.images import encode_preview
-from worker.made import Made
+from worker.made import Made, Outcome
 from worker.metrics import WorkerMetrics
 from worker.observer import Observer
 from worker.pace import Done, note_pace

@@ -30,3 +30,7 @@ class Made:
     result: Mapping[str, Any]
     files: Mapping[str, bytes] = field(default_factory=dict)
     also: Tell = tell_nothing
+
+
+Outcome = Made | Exception
+"""What came of a job: what it made, or what went wrong with it alone."""

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from redis import Redis
 
 from tests.wall_clock import WallClock
-from worker.batch_worker import BatchWorker, Outcome
+from worker.batch_worker import BatchWorker
 from worker.connection import connect
 from worker.contract import GenerateRequest, GenerateResult, Kind, ModelDefaults, ModelFacts
 from worker.errors import JobError
-from worker.made import Made
+from worker.made import Made, Outcome
 from worker.presence import presence
 from worker.served_job import ServedJob
 

@@ -18,7 +18,7 @@ from rq.job import Job
 from service.job_record import REQUESTS
 from tests.service.image_files import encoded, plain
 from worker.attendant import Duty
-from worker.batch_worker import BatchWorker, Outcome
+from worker.batch_worker import BatchWorker
 from worker.contract import (
     CalibrationFacts,
     ClassScore,
@@ -46,7 +46,7 @@ from worker.contract import (
     workers_key,
 )
 from worker.job_log import JobLog
-from worker.made import Made
+from worker.made import Made, Outcome
 from worker.metrics import WorkerMetrics
 from worker.served_job import ServedJob
 

@@ -13,7 +13,6 @@ from rq.job import Job, JobStatus
 
 from tests.worker.conftest import QueueWork, one_by_one, reloaded
 from worker.attendant import Duty
-from worker.batch_worker import Outcome
 from worker.contract import (
     CANCEL_FIELD,
     HELD_BYTES_KEY,
@@ -30,7 +29,7 @@ from worker.contract import (
 from worker.errors import JobError
 from worker.intake import Intake
 from worker.janitor import POPPED_GRACE_S, Janitor
-from worker.made import Made
+from worker.made import Made, Outcome
 from worker.served_job import ServedJob
 
 Put = Callable[..., Job]

@@ -15,12 +15,12 @@ from rq.job import Job, JobStatus
 
 from tests.worker.conftest import QueueWork, generate_request, one_by_one, reloaded
 from worker.attendant import Attendant
-from worker.batch_worker import BatchWorker, Outcome
+from worker.batch_worker import BatchWorker
 from worker.contract import Kind, pictures_key, queue_name
 from worker.engine import Engine
 from worker.errors import JobCancelled, JobError
 from worker.handlers import Handlers
-from worker.made import Made
+from worker.made import Made, Outcome
 from worker.metrics import WorkerMetrics
 from worker.outage import passes
 from worker.picture_jobs import paint_all

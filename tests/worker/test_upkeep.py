@@ -13,10 +13,10 @@ from rq.suspension import resume, suspend
 from rq.worker import WorkerStatus
 
 from tests.worker.conftest import QueueWork, one_by_one, reloaded
-from worker.batch_worker import BatchWorker, Outcome
+from worker.batch_worker import BatchWorker
 from worker.contract import Kind, queue_name
 from worker.intake import Intake
-from worker.made import Made
+from worker.made import Made, Outcome
 from worker.served_job import ServedJob
 
 NOTHING: Any = one_by_one(lambda _job, _payload: {})
