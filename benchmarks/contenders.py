@@ -21,9 +21,9 @@ from typing import Any
 from redis import Redis
 from rq import Queue, SimpleWorker
 
-from worker.batch_worker import BatchWorker, Outcome
+from worker.batch_worker import BatchWorker
 from worker.contract import GenerateResult, Kind, ModelDefaults, ModelFacts
-from worker.picture_store import store_pictures
+from worker.made import Made, Outcome
 from worker.presence import presence
 from worker.served_job import ServedJob
 
@@ -102,9 +102,8 @@ def _serve_batches(url: str, batch_ms: float) -> None:
 
     def handle(jobs: Sequence[ServedJob], _meanwhile: Callable[[], None]) -> list[Outcome]:
         time.sleep(batch_ms / 1e3)
-        store_pictures(connection, {job.id: {"0": PICTURE} for job in jobs}, TTL_S)
         result = GenerateResult(seeds=(0,), width=28, height=28).model_dump(mode="json")
-        return [result] * len(jobs)
+        return [Made(result, {"0": PICTURE})] * len(jobs)
 
     worker = BatchWorker(connection, Kind.GENERATE, MODEL, handle, MAX_BATCH, 0)
     with presence(Redis.from_url(url), worker.name, Kind.GENERATE, FACTS, "cpu"):

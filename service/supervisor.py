@@ -76,7 +76,6 @@ def _begin(start: Start, settings: ServiceSettings, kind: Kind, checkpoint: str,
         "TARFLOW_KIND": str(kind),
         "TARFLOW_MODELS": checkpoint,
         "TARFLOW_METRICS_PORT": str(metrics_port),
-        "TARFLOW_RESULT_TTL_S": str(settings.result_ttl_s),
     }
     return _Worker(kind, checkpoint, environment, _start(start, environment))
 

@@ -10,65 +10,47 @@ import os
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from redis import Redis, WatchError
 from redis.client import Pipeline
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 from rq.exceptions import StopRequested
-from rq.executions import Execution
-from rq.job import JobStatus
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from rq.utils import now
 from rq.worker import WorkerStatus
+from rq.worker_registration import clean_worker_registry
 
 from worker.attendant import Attendant
-from worker.contract import CANCEL_FIELD, LEASE_S, Kind, queue_name, worker_name
+from worker.contract import LEASE_S, Kind, queue_name, worker_name
 from worker.errors import JobCancelled
 from worker.intake import Batch, Intake
 from worker.janitor import Janitor
 from worker.leases import Leases
-from worker.served_job import ServedJob, failure_of
+from worker.made import Outcome
+from worker.outage import leave, passes
+from worker.picture_store import keep
+from worker.served_job import DEFAULT_RESULT_TTL_S, ServedJob, failure_of
+from worker.standing import End, Standing, look_at
+from worker.watch import Watch
 
-# Away, or so full that it refuses: both pass, and nothing is lost meanwhile.
-REDIS_UNABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError)
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
-
-Outcome = Mapping[str, Any] | Exception
+# How often `rq suspend` is looked for at most: a batch may take less than the look.
+SUSPENSION_S = 1.0
 
 log = logging.getLogger(__name__)
 
 
 class BatchHandler(Protocol):
-    """The work: jobs in, for each of them its result or what went wrong with it alone."""
+    """The work: jobs in, for each of them what it made or what went wrong with it alone."""
 
     def __call__(self, jobs: Sequence[ServedJob], meanwhile: Callable[[], None], /) -> Sequence[Outcome]:
         """Do them all in one batch; what it raises is everybody's. Between steps, `meanwhile` may do lesser jobs."""
         ...
-
-
-@dataclass(frozen=True)
-class _End:
-    """What came of one job."""
-
-    job: ServedJob
-    execution: Execution
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """Whether a job is still this worker's to end, and whether its end is wished for."""
-
-    is_ours: bool
-    is_cancelled: bool
 
 
 class BatchWorker(SimpleWorker):
@@ -88,6 +70,8 @@ class BatchWorker(SimpleWorker):
         self.intake = Intake(queue, max_cost, window_s)
         self.janitor = Janitor(connection, queue, attendant)
         self.leases = Leases(connection, self._keep_up)
+        self._has_signed_on = False
+        self._suspension_due_s = 0.0
 
     @property
     def was_told_to_stop(self) -> bool:
@@ -108,25 +92,37 @@ class BatchWorker(SimpleWorker):
         """Stop after the batch at hand: an exception out of a pop could lose what was popped."""
         self._stop_requested = True
 
+    def bootstrap(self, *arguments: Any, **options: Any) -> None:
+        """Sign on, as soon as Redis can be told."""
+        self._patiently(partial(self._sign_on, *arguments, **options))
+        self._has_signed_on = True
+
+    def _sign_on(self, *arguments: Any, **options: Any) -> None:
+        self.connection.delete(self.key)  # What is there is of an attempt whose answer was lost.
+        super().bootstrap(*arguments, **options)
+
+    def subscribe(self) -> None:
+        """Listen to RQ's commands; once, however many attempts it takes to sign on."""
+        if self.pubsub_thread is None:
+            super().subscribe()
+
     def _keep_up(self) -> None:
-        self._beat(None)
+        if self._has_signed_on:  # RQ takes a sign of life from before for another worker of this name.
+            with self.connection.pipeline() as pipeline:
+                self.heartbeat(pipeline=pipeline)
+                pipeline.execute()
         self.janitor.tidy()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """Tell RQ that this worker lives."""
+        """Tell RQ that this worker lives, on a pipeline; unasked the thread does that keeps up the leases."""
         if pipeline is not None:
             super().heartbeat(timeout, pipeline)
-        else:
-            self._patiently(partial(self._beat, timeout))
-
-    def _beat(self, timeout: int | None) -> None:
-        with self.connection.pipeline() as pipeline:
-            super().heartbeat(timeout, pipeline)
-            pipeline.execute()
 
     def check_for_suspension(self, burst: bool) -> None:
-        """Heed `rq suspend`."""
-        self._patiently(lambda: super(BatchWorker, self).check_for_suspension(burst))
+        """Heed `rq suspend`, within a second."""
+        if time.monotonic() >= self._suspension_due_s:
+            self._patiently(lambda: super(BatchWorker, self).check_for_suspension(burst))
+            self._suspension_due_s = time.monotonic() + SUSPENSION_S
 
     def teardown(self) -> None:
         """Sign off, if Redis can be told."""
@@ -136,15 +132,18 @@ class BatchWorker(SimpleWorker):
             log.warning("not signed off: %s", error)
 
     def run_maintenance_tasks(self) -> None:
-        """Let RQ tidy its registries, all but that of running jobs, whose jobs it might end twice."""
+        """Let RQ tidy its registries and forget killed workers; but that of running jobs, which it might end twice."""
+        self._patiently(self._maintain)
+        self.last_cleaned_at = now()  # type: ignore[assignment]
+
+    def _maintain(self) -> None:
         self.janitor.tidy()
         for registry in (self.intake.queue.finished_job_registry, self.intake.queue.failed_job_registry):
             registry.cleanup()
-        self.last_cleaned_at = now()  # type: ignore[assignment]
+        clean_worker_registry(self.intake.queue)
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         """The next batch and its queue; None when told to stop, when idle too long, or, without a timeout, at once."""
-        self._patiently(lambda: self.set_state(WorkerStatus.IDLE))
         idle_since_s = time.monotonic()
         idle_until_s = float("inf") if max_idle_time is None else idle_since_s + max_idle_time
         while not self._stop_requested and time.monotonic() < idle_until_s:
@@ -155,21 +154,22 @@ class BatchWorker(SimpleWorker):
                 return None
             self.attendant.idle(idle_since_s)
             if self.should_run_maintenance_tasks:
-                self._patiently(self.run_maintenance_tasks)
+                self.run_maintenance_tasks()
         return None
 
     def _next(self, wait: bool) -> Batch | None:
-        ids = self.intake.pop(wait)
+        ids = self.intake.pop(wait, partial(self.set_state, WorkerStatus.IDLE))
         return self.intake.claim(ids, self.name, partial(self.set_state, WorkerStatus.BUSY)) if ids else None
 
     def execute_job(self, job: Any, queue: Queue) -> None:
         """Run a batch, and commit what comes of its jobs as soon as it is there."""
         batch: Batch = job
         self.executions.update({each.id: each for each in batch.executions})
+        self.attendant.began(batch.jobs)
         executions = dict(zip((each.id for each in batch.jobs), batch.executions, strict=True))
         with self.leases.held(batch):
             for outcomes in self._outcomes(batch.jobs):
-                ends = [_End(each, executions[each.id], outcome) for each, outcome in outcomes]
+                ends = [End(each, executions[each.id], outcome) for each, outcome in outcomes]
                 for each in self._patiently(partial(self._commit, ends), LEASE_S):
                     self.attendant.ended(each, len(batch.jobs))
         del queue
@@ -221,20 +221,20 @@ class BatchWorker(SimpleWorker):
         with self.leases.paused():
             try:
                 batch = self.intake.lesser(self.name)
-            except REDIS_UNABLE as error:  # The janitor looks after what was popped.
-                log.warning("nothing let by: %s", error)
+            except RedisError as error:
+                if not passes(error):
+                    raise
+                log.warning("nothing let by: %s", error)  # The janitor looks after what was popped.
                 return
             if batch.jobs:
                 self.execute_job(batch, self.intake.queue)
 
-    def _commit(self, ends: Sequence["_End"]) -> list[ServedJob]:
+    def _commit(self, ends: Sequence[End]) -> list[ServedJob]:
         """End jobs in one transaction, each of them only while it is ours to end; those that it ended."""
         while ends:
-            with self.connection.pipeline() as pipeline:
+            with Watch.on(self.connection) as pipeline:
                 try:
-                    pipeline.watch(*(each.job.key for each in ends))
-                    standings = self._standings(ends)
-                    pipeline.multi()
+                    standings = look_at(ends, self.name, pipeline)
                     ended = [self._end(*each, pipeline) for each in zip(ends, standings, strict=True)]
                     pipeline.execute()
                     return [each.job for each, was_ours in zip(ends, ended, strict=True) if was_ours]
@@ -242,20 +242,11 @@ class BatchWorker(SimpleWorker):
                     continue
         return []
 
-    def _standings(self, ends: Sequence["_End"]) -> list["_Standing"]:
-        with self.connection.pipeline(transaction=False) as pipeline:
-            for each in ends:
-                pipeline.hmget(each.job.key, "status", "worker_name", CANCEL_FIELD)
-                pipeline.zscore(each.job.started_job_registry.key, each.execution.composite_key)
-            answers = pipeline.execute()
-        ours = [JobStatus.STARTED.encode(), self.name.encode()]
-        return [
-            _Standing(is_ours=[status, worker] == ours and lease is not None, is_cancelled=cancelled is not None)
-            for (status, worker, cancelled), lease in zip(answers[::2], answers[1::2], strict=True)
-        ]
-
-    def _end(self, end: "_End", standing: "_Standing", pipeline: Pipeline) -> bool:
-        """Add the end of a job to a transaction; whether it is still ours to end."""
+    def _end(self, end: End, standing: Standing, pipeline: Pipeline) -> bool:
+        """Add the end of a job to a transaction; whether it is ours to end, or was."""
+        if standing.is_ended:  # By an attempt whose answer was lost.
+            self.executions.pop(end.execution.id, None)
+            return True
         self.cleanup_execution(end.job, pipeline=pipeline, execution=end.execution)
         if not standing.is_ours:
             log.warning("job %s is not ours any more: its lease ran out; result dropped", end.job.id)
@@ -267,26 +258,31 @@ class BatchWorker(SimpleWorker):
             end.job.fail(failure_of(end.outcome), details, pipeline, end.execution)
             self.increment_failed_job_count(pipeline)
         else:
-            end.job.succeed(end.outcome, end.execution, pipeline)
+            keep(pipeline, end.job.id, end.outcome, end.job.get_result_ttl(DEFAULT_RESULT_TTL_S))
+            end.outcome.also(pipeline)
+            end.job.succeed(end.outcome.result, end.execution, pipeline)
             self.increment_successful_job_count(pipeline)
         return True
 
     def _patiently(self, work: Callable[[], Any], when_told_to_stop_s: float = 0.0) -> Any:
-        """What `work` returns, tried again while Redis is away.
+        """What `work` returns, tried again while Redis is away, or refuses.
 
         Raises:
-            StopRequested: The worker was told to stop, and Redis stayed away for so long after.
+            StopRequested: The worker was told to stop, and Redis stayed so for so long after.
         """
         pause_s, given_up_s = FIRST_PAUSE_S, float("inf")
         while True:
             try:
                 return work()
-            except REDIS_UNABLE as error:
+            except RedisError as error:
+                if not passes(error):
+                    raise
                 log.warning("waiting for Redis: %s", error)
                 if self._stop_requested:
                     given_up_s = min(given_up_s, time.monotonic() + when_told_to_stop_s)
                 if time.monotonic() >= given_up_s:
                     raise StopRequested from error
+                leave(self.connection)
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

@@ -35,8 +35,8 @@ class Canary:
         sampler: What it is inverted with; None = it only scores.
         picture: (1, C, H, W).
         log_prob_nats: What it was at the start.
-        passed: Whether the last look was without a finding.
-        looked_s: When that was, on the monotonic clock.
+        passed: Whether the last look, of those that ended, was without a finding.
+        looked_s: When the last was, on the monotonic clock.
     """
 
     flow: TarFlow
@@ -55,14 +55,22 @@ class Canary:
             CanaryFailed: It is dead from the start.
         """
         # A picture of the flow's own: far from what it knows, an exact inverse loses its digits.
-        picture = _decoded(flow, sampler, _noise(flow)) if sampler else -torch.ones_like(_images(flow, _noise(flow)))
+        picture = _decoded(flow, sampler, _noise(flow)) if sampler else -torch.ones_like(flow.unpatchify(_noise(flow)))
         canary = cls(flow, sampler, picture, _log_prob(flow, picture))
         canary.look()
         return canary
 
     def look(self) -> None:
         """Raise CanaryFailed unless decode(encode(x)) = x, and log p(x) is finite and what it was."""
-        self.passed, self.looked_s = False, self.clock()
+        self.looked_s = self.clock()
+        try:
+            self._check()
+        except CanaryFailed:
+            self.passed = False
+            raise
+        self.passed, self.looked_s = True, self.clock()
+
+    def _check(self) -> None:
         now = _log_prob(self.flow, self.picture)
         if not math.isfinite(now) or abs(now - self.log_prob_nats) > MOST_RELATIVE_CHANGE * abs(self.log_prob_nats):
             raise CanaryFailed(f"log p of the canary is {now:g} nats, was {self.log_prob_nats:g}")
@@ -70,7 +78,6 @@ class Canary:
             error = self._round_trip_error(self.sampler)
             if not error <= MOST_PIXEL_ERROR:
                 raise CanaryFailed(f"decode(encode(x)) is {error:g} away from x, at most {MOST_PIXEL_ERROR:g} may be")
-        self.passed, self.looked_s = True, self.clock()
 
     def look_if_idle(self, idle_since_s: float) -> None:
         """Look again, where nothing has been done since, for a while; raises as `look`."""
@@ -88,10 +95,6 @@ def _noise(flow: TarFlow) -> Tensor:
     shape = (1, flow.config.patches, flow.config.patch_dims)
     drawn = np.random.Generator(np.random.Philox(SEED)).standard_normal(shape, dtype=np.float32)
     return torch.from_numpy(drawn).to(flow.var.device)
-
-
-def _images(flow: TarFlow, patches: Tensor) -> Tensor:
-    return flow.unpatchify(patches)
 
 
 def _decoded(flow: TarFlow, sampler: Sampler, noise: Tensor) -> Tensor:

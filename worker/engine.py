@@ -191,20 +191,20 @@ class Engine:
         """Scores of each request's uint8 pixels (N, C, H, W), all in one batch.
 
         Args:
-            work: The requests and their pixels.
+            work: The requests and their pixels; requests that `check` lets pass.
             between: Called after each chunk of passes but the last; requests whose indices it returns are dropped.
-
-        Raises:
-            ModelChanged: A request was filled in for other weights, or for another calibration.
         """
-        for request, _ in work:
-            self.check(request)
         return self._examiner().examine(work, between)
 
     def score(
         self, request: ScoreRequest, pixels: Tensor, reached: Callable[[int, int], None] | None = None
     ) -> ScoreResult:
-        """Scores of one request; as `score_all`. `reached` is told, between chunks, how many passes are done of all."""
+        """Scores of one request; as `score_all`. `reached` is told, between chunks, how many passes are done of all.
+
+        Raises:
+            ModelChanged: The request was filled in for other weights, or for another calibration.
+        """
+        self.check(request)
 
         def tell(shares: Sequence[Share | None]) -> frozenset[int]:
             for share in shares:

@@ -1,14 +1,13 @@
 """What a worker does with a batch of each kind: payloads in, results out, bytes beside them.
 
-Owns the way from jobs' payloads to their stored results, and the metrics of that way. Knows
+Owns the way from jobs' payloads to what is kept of them, and the metrics of that way. Knows
 nothing of RQ's bookkeeping.
 """
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -18,18 +17,17 @@ from redis.exceptions import RedisError
 from torch import Tensor
 
 from model.pixels import to_pixels
-from worker.batch_worker import Outcome
 from worker.contract import GenerateRequest, Kind, PictureRequest, Request, ScoreRequest, ScoreResult, input_key
 from worker.engine import Engine
 from worker.errors import JobCancelled, JobError
 from worker.heat_maps import draw_heat_map
 from worker.images import encode_preview
+from worker.made import Made, Outcome
 from worker.metrics import WorkerMetrics
 from worker.observer import Observer
 from worker.pace import Done, note_pace
 from worker.painter import Passage
 from worker.picture_jobs import PaintedJob, PictureJob, paint_all
-from worker.picture_store import count_results, store_pictures
 from worker.score_watch import ScoreWatch
 from worker.served_job import INVALID, ServedJob
 
@@ -38,7 +36,6 @@ Scoring = tuple[ScoreRequest, Tensor]
 
 OUTCOMES = ("succeeded", "failed", "cancelled", INVALID)
 
-log = logging.getLogger(__name__)
 Wanted = TypeVar("Wanted")
 AnyRequest = TypeVar("AnyRequest", bound=Request)
 PICTURE_REQUESTS: TypeAdapter[PictureRequest] = TypeAdapter(PictureRequest)
@@ -52,7 +49,6 @@ class Handlers:
     engine: Engine
     connection: Redis
     metrics: WorkerMetrics
-    result_ttl_s: int
 
     def __post_init__(self) -> None:
         """Start at 0 what may be counted: a rate misses the step from nothing to 1."""
@@ -65,7 +61,6 @@ class Handlers:
 
     def __call__(self, jobs: Sequence[ServedJob], meanwhile: Callable[[], None]) -> Sequence[Outcome]:
         """Do jobs in one batch; a payload is a request's JSON, a result its answer's."""
-        self._observe_waits(jobs)
         return self._generate(jobs) if self.kind is Kind.GENERATE else self._score(jobs, meanwhile)
 
     def _generate(self, jobs: Sequence[ServedJob]) -> list[Outcome]:
@@ -74,12 +69,8 @@ class Handlers:
             began_s = self._begin(sum(each.images for each in wanted))
             painted = paint_all(self.engine, wanted, observer)
             batch_s, cost = time.perf_counter() - began_s, sum(each.cost for each in painted) - observer.undone
-            self._note(Done(sum(each.images for each in painted), cost, batch_s))
-            files: dict[str, Mapping[str, bytes]] = {}
-            outcomes = [self._finish(*each, files) for each in zip(able, painted, strict=True)]
-            # Written before the jobs are committed as finished: a finished job always has its pictures.
-            store_pictures(self.connection, files, self.result_ttl_s)
-            return outcomes
+            done = Done(sum(each.images for each in painted), cost, batch_s)
+            return self._noted(done, [self._finish(each) for each in painted])
 
         def parse(job: ServedJob) -> PictureJob:
             request = self._checked(PICTURE_REQUESTS.validate_python(job.args[0]))
@@ -88,32 +79,28 @@ class Handlers:
 
         return self._with_requests(jobs, parse, make)
 
-    def _finish(self, job: ServedJob, painted: PaintedJob, files: dict[str, Mapping[str, bytes]]) -> Outcome:
-        """The result of a job, what it made among the `files`."""
+    def _finish(self, painted: PaintedJob) -> Outcome:
         self._count("non_finite", painted.non_finite)
         answer = painted.answer(self.engine)
         if isinstance(answer, JobError):
             return answer
-        result, files[job.id] = answer
-        return result.model_dump(mode="json")
+        result, files = answer
+        return Made(result.model_dump(mode="json"), files)
 
     def _draw(self, passage: Passage, owner: int) -> bytes:
         return encode_preview(to_pixels(passage.of(owner), self.engine.flow.config).cpu())
 
     def _score(self, jobs: Sequence[ServedJob], meanwhile: Callable[[], None]) -> list[Outcome]:
         def score(work: list[Scoring], able: list[ServedJob]) -> list[Outcome]:
-            made = self._scored(work, ScoreWatch(self.connection, able, meanwhile))
-            results = {job.id: each for job, each in zip(able, made, strict=True) if isinstance(each, ScoreResult)}
-            self._observe_p_values(results.values())
-            maps = {
-                job.id: {"0": self._heat_map(*each, results[job.id])}
-                for job, each in zip(able, work, strict=True)
-                if each[0].heat_map and job.id in results
-            }
-            store_pictures(self.connection, maps, self.result_ttl_s)
-            kept = {job_id: result.model_dump(mode="json") for job_id, result in results.items()}
-            count_results(self.connection, kept, self.result_ttl_s)
-            return [each if isinstance(each, JobError) else kept[job.id] for job, each in zip(able, made, strict=True)]
+            watch = ScoreWatch(self.connection, able, meanwhile)
+            cost = sum(request.passes for request, _ in work)
+            began_s = self._begin(cost)
+            results = self.engine.score_all(work, watch)
+            batch_s = time.perf_counter() - began_s - watch.away_s
+            scored = [each for each in results if isinstance(each, ScoreResult)]
+            self._observe_p_values(scored)
+            done = Done(sum(len(each.scores) for each in scored), cost - watch.undone, batch_s)
+            return self._noted(done, [self._kept(*each) for each in zip(work, results, strict=True)])
 
         def parse(job: ServedJob) -> Scoring:
             request = self._checked(ScoreRequest.model_validate(job.args[0]))
@@ -121,17 +108,15 @@ class Handlers:
 
         return self._with_requests(jobs, parse, score)
 
-    def _scored(self, work: list[Scoring], watch: ScoreWatch) -> list[ScoreResult | JobCancelled]:
-        cost = sum(request.passes for request, _ in work)
-        began_s = self._begin(cost)
-        results = self.engine.score_all(work, watch)
-        images = sum(len(result.scores) for result in results if isinstance(result, ScoreResult))
-        self._note(Done(images, cost - watch.undone, time.perf_counter() - began_s - watch.away_s))
-        return results
-
-    def _heat_map(self, request: ScoreRequest, pixels: Tensor, result: ScoreResult) -> bytes:
-        usual = self.engine.judge(request)
-        return draw_heat_map(pixels[0], result.scores[0], request, self.engine.facts(), usual)
+    def _kept(self, scoring: Scoring, result: ScoreResult | JobCancelled) -> Outcome:
+        if isinstance(result, JobCancelled):
+            return result
+        request, pixels = scoring
+        files = {}
+        if request.heat_map:
+            usual = self.engine.judge(request)
+            files["0"] = draw_heat_map(pixels[0], result.scores[0], request, self.engine.facts(), usual)
+        return Made(result.model_dump(mode="json"), files)
 
     def _observe_p_values(self, results: Iterable[ScoreResult]) -> None:
         for verdict in (score.verdict for result in results for score in result.scores):
@@ -177,22 +162,15 @@ class Handlers:
         self.metrics.batch_size.labels(self.engine.name, self.kind).observe(cost)
         return time.perf_counter()
 
-    def _note(self, done: Done) -> None:
-        """Tell how long a batch took, count its images, and fold its pace into what estimates are made from."""
+    def _noted(self, done: Done, outcomes: list[Outcome]) -> list[Outcome]:
+        """Tell how long a batch took, and count its images; its pace goes the way of the first that made something."""
         self.metrics.batch_duration.labels(self.engine.name, self.kind).observe(done.batch_s)
         self._count("images", done.images)
-        if not done.cost:
-            return
-        try:
-            note_pace(self.connection, self.kind, self.engine.name, done, self.result_ttl_s)
-        except RedisError as error:  # An estimate is not worth a batch.
-            log.warning("pace not noted: %s", error)
-
-    def _observe_waits(self, jobs: Sequence[ServedJob]) -> None:
-        for job in jobs:
-            if job.enqueued_at is not None:
-                waited_s = (datetime.now(UTC) - job.enqueued_at).total_seconds()
-                self.metrics.wait.labels(self.engine.name, self.kind).observe(max(0.0, waited_s))
+        for index, each in enumerate(outcomes):
+            if isinstance(each, Made) and done.cost:
+                pace = partial(note_pace, kind=self.kind, model=self.engine.name, done=done)
+                return [*outcomes[:index], replace(each, also=pace), *outcomes[index + 1 :]]
+        return outcomes
 
     def _count(self, name: str, amount: int, *more: str) -> None:
         getattr(self.metrics, name).labels(self.engine.name, self.kind, *more).inc(amount)

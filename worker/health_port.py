@@ -4,7 +4,9 @@ Owns the server and its threads, which no batch holds up. Knows nothing of what 
 """
 
 import json
+import logging
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from worker.health import Health
+
+log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 5.0
 JSON = "application/json"
@@ -38,6 +42,11 @@ class HealthServer(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.health, self.registry = health, registry
         super().__init__((host, port), _Handler)
+
+    def handle_error(self, _request: object, client_address: object) -> None:
+        """Log what went wrong; that who asks has gone is nobody's fault."""
+        if not isinstance(sys.exception(), ConnectionError):
+            log.exception("a probe from %s got no answer", client_address)
 
     def page(self, path: str) -> Page:
         """What is said at a path."""

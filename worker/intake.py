@@ -5,7 +5,7 @@ somebody looks after. Knows nothing of what jobs do.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,10 @@ from rq.job import JobStatus
 from rq.utils import as_text
 
 from worker.contract import COST, LEASE_S, MAX_RETRIES, PROGRESS_FIELD, JobState, job_key
+from worker.made import Tell, tell_nothing
 from worker.news import tell_state
 from worker.served_job import ServedJob
+from worker.watch import Watch
 
 # Takes jobs from the front of the queue while they fit beside those that were taken before; answers what is left of
 # the batch, and the jobs.
@@ -90,15 +92,21 @@ class Intake:
         """The queue's Redis."""
         return self.queue.connection
 
-    def pop(self, wait: bool) -> list[str]:
+    def pop(self, wait: bool, tell_idle: Tell = tell_nothing) -> list[str]:
         """Ids of jobs moved to the intermediate list, the first of them waited for up to a second; perhaps none."""
         source, target = self.queue.key, self.queue.intermediate_queue_key
-        if wait:
-            first = self.connection.blmove(source, target, LONGEST_BLOCK_S)
-        else:
-            first = self.connection.lmove(source, target)
+        with self.connection.pipeline(transaction=False) as pipeline:
+            tell_idle(pipeline)
+            if wait:
+                pipeline.blmove(source, target, LONGEST_BLOCK_S)
+            else:
+                pipeline.lmove(source, target)
+            pipeline.llen(source)
+            *_, first, waiting = pipeline.execute()
         if first is None:
             return []
+        if waiting == 0 and self.window_s == 0:
+            return [as_text(first)]
         ids, deadline_s = [as_text(first)], time.monotonic() + self.window_s
         while True:
             left, *more = self._drain(ids)
@@ -118,20 +126,19 @@ class Intake:
         ids = self.pop_lesser()
         return self.claim(ids, worker_name) if ids else Batch((), ())
 
-    def claim(
-        self, ids: Sequence[str], worker_name: str, tell_busy: Callable[[Pipeline], None] = lambda _pipeline: None
-    ) -> Batch:  # fmt: skip
+    def claim(self, ids: Sequence[str], worker_name: str, tell_busy: Tell = tell_nothing) -> Batch:
         """Start those of the popped jobs that are still queued and may share a batch, in one transaction.
 
         The others were cancelled or have expired meanwhile, or go back to the front, in order.
         """
         while True:
-            with self.connection.pipeline() as pipeline:
+            with Watch.on(self.connection) as pipeline:
                 try:
-                    pipeline.watch(*(job_key(each) for each in ids))
-                    found = ServedJob.fetch_many(ids, connection=self.connection, serializer="json")
-                    together, apart = _sorted_out([job for job in found if isinstance(job, ServedJob)])
-                    pipeline.multi()
+                    for each in ids:
+                        pipeline.hgetall(job_key(each))
+                    found = zip(ids, pipeline.look(*map(job_key, ids)), strict=True)
+                    there = [ServedJob.restored(each, fields, self.connection) for each, fields in found if fields]
+                    together, apart = _sorted_out(there)
                     tell_busy(pipeline)
                     executions = [self._start(job, worker_name, pipeline) for job in together]
                     self._let_go(ids, apart, pipeline)

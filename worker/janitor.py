@@ -6,6 +6,7 @@ clock. Knows nothing of what jobs do.
 
 import contextlib
 from dataclasses import dataclass, field
+from typing import Any
 
 from redis import Redis, WatchError
 from redis.exceptions import LockError
@@ -15,7 +16,8 @@ from rq.job import JobStatus
 from rq.utils import as_text
 
 from worker.attendant import Attendant
-from worker.contract import CANCEL_FIELD, Failure, FailureReason, JobState, job_key
+from worker.contract import CANCEL_FIELD, LEASE_S, Failure, FailureReason, JobState, job_key
+from worker.leases import RENEWAL_S
 from worker.news import tell_state
 from worker.served_job import ServedJob, as_served
 
@@ -23,6 +25,9 @@ from worker.served_job import ServedJob, as_served
 POPPED_GRACE_S = 10.0
 LOCK_S = 30
 SEEN_TTL_S = 3600
+# Everybody looks as often as leases are renewed: where nobody did for so long, nobody could.
+SILENCE_S = 2 * RENEWAL_S
+LOOKED_TTL_S = 24 * 3600
 
 # Puts a popped job back to the front, unless somebody has started or ended it.
 RESCUE = """
@@ -49,11 +54,22 @@ class Janitor:
         try:
             seconds, microseconds = self.connection.time()
             now_s = seconds + microseconds / 1e6
+            self._make_up_for_silence(now_s)
             self._reclaim_expired(now_s)
             self._rescue_popped(now_s)
         finally:
             with contextlib.suppress(LockError):  # It took too long, and the lock is another's.
                 lock.release()
+
+    def _make_up_for_silence(self, now_s: float) -> None:
+        """Renew the leases that held at the last look, if that was long ago: their owners come back as we do."""
+        key, registry = f"tarflow:looked:{self.queue.name}", self.queue.started_job_registry.key
+        looked_s = float(self.connection.get(key) or now_s)
+        if now_s - looked_s > SILENCE_S:
+            held: Any = self.connection.zrangebyscore(registry, f"({looked_s}", "+inf")
+            if held:
+                self.connection.zadd(registry, dict.fromkeys(held, now_s + LEASE_S), xx=True)
+        self.connection.set(key, now_s, ex=LOOKED_TTL_S)
 
     def _reclaim_expired(self, now_s: float) -> None:
         registry = self.queue.started_job_registry.key
@@ -71,7 +87,8 @@ class Janitor:
                 job = as_served(ServedJob.fetch(job_id, connection=self.connection, serializer="json"))
             except NoSuchJobError:
                 job = None
-            if (pipeline.zscore(registry, entry) or 0) > now_s:  # Renewed since it was looked at.
+            ends_s = pipeline.zscore(registry, entry)
+            if ends_s is None or ends_s > now_s:  # Since it was looked at, it was ended by another, or renewed.
                 return
             unwanted = pipeline.hexists(job_key(job_id), CANCEL_FIELD)
             pipeline.multi()

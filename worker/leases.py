@@ -17,9 +17,12 @@ from redis.exceptions import RedisError
 
 from worker.contract import LEASE_S
 from worker.intake import Batch
+from worker.outage import leave
 from worker.time_limit import alarm_paused
 
 RENEWAL_S = LEASE_S / 3
+# After a failure: a Redis that was away is back at any moment, and the leases are short by then.
+RETRY_S = 1.0
 # Past its deadline a batch has had the timeout's exception; what does not heed it cannot be interrupted.
 GRACE_S = 5.0
 WATCH_S = 1.0
@@ -94,12 +97,16 @@ class Leases:
                 os._exit(STUCK_STATUS)
 
     def _renew_for_ever(self) -> None:
-        while not self._ended.wait(RENEWAL_S):
+        pause_s = RENEWAL_S
+        while not self._ended.wait(pause_s):
+            pause_s = RETRY_S
             try:
                 self._renew()
                 self.upkeep()
+                pause_s = RENEWAL_S
             except RedisError as error:
                 log.warning("leases not renewed, trying again: %s", error)
+                leave(self.connection)
             except Exception:  # Whatever it is, the leases must be renewed.
                 log.exception("leases perhaps not renewed, trying again")
 

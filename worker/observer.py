@@ -31,7 +31,8 @@ from worker.painter import Passage
 from worker.passes import Share
 from worker.served_job import ServedJob
 
-# Notes on every job how far it is, and tells of it, unless it is to be cancelled or has left its batch.
+# Notes on every job how far it is, and tells of it, unless it is to be cancelled, has left its batch, or is gone: what
+# is written on that would be all there is of it, and stay for ever.
 # KEYS: stream of news. ARGV: prefix of jobs, of events, fields of progress, cancellation and previews, length and TTL
 # of events and of the news, then of each job its id, and its progress as noted and as told, empty if it has left.
 # Answers for each job: 0 = nothing, 1 = it is to be cancelled, 2 = previews are wanted.
@@ -41,7 +42,7 @@ for i = 10, #ARGV, 3 do
   local job, events, wish = ARGV[1] .. ARGV[i], ARGV[2] .. ARGV[i], 0
   local cancelled, preview = unpack(redis.call('HMGET', job, ARGV[4], ARGV[5]))
   if cancelled then wish = 1
-  elseif ARGV[i + 1] ~= '' then
+  elseif ARGV[i + 1] ~= '' and redis.call('EXISTS', job) == 1 then
     if preview then wish = 2 end
     redis.call('HSET', job, ARGV[3], ARGV[i + 1])
     redis.call('XADD', events, 'MAXLEN', '~', ARGV[6], '*', 'event', 'progress', 'data', ARGV[i + 2])

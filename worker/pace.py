@@ -7,10 +7,12 @@ nothing of what is done.
 from dataclasses import dataclass
 
 from redis import Redis
+from redis.client import Pipeline
 
 from worker.contract import Kind, done_key, pace_key
 
 PACE_WEIGHT = 0.2
+PACE_TTL_S = 3600
 # A minute that is under way, and the one before it.
 COUNTED_S = 120
 
@@ -40,16 +42,8 @@ class Done:
     batch_s: float
 
 
-def note_pace(connection: Redis, kind: Kind, model: str, done: Done, ttl_s: int) -> None:
-    """Fold a batch into what is told of a model's pace.
-
-    Args:
-        connection: Redis.
-        kind: Of work.
-        model: Its name.
-        done: The batch.
-        ttl_s: Seconds the average is kept.
-    """
+def note_pace(connection: Redis | Pipeline, kind: Kind, model: str, done: Done) -> None:
+    """Fold a batch into what is told of a model's pace; on a pipeline, in its transaction."""
     each_s = done.batch_s / done.cost
-    args = (each_s, PACE_WEIGHT, ttl_s, done.images, done_key(kind, model), COUNTED_S)
-    connection.register_script(NOTE)(keys=[pace_key(kind, model)], args=args)
+    arguments = (each_s, PACE_WEIGHT, PACE_TTL_S, done.images, done_key(kind, model), COUNTED_S)
+    connection.eval(NOTE, 1, pace_key(kind, model), *map(str, arguments))

@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from worker.contract import PRESENCE_TTL_S, Kind, ModelFacts, calibrations_key, device_key, facts_key, workers_key
+from worker.outage import leave
 
 BEAT_S = 3.0
 FACTS_TTL_S = 24 * 3600
@@ -46,6 +47,7 @@ def presence(
                 answered()
             except RedisError as error:
                 log.warning("sign of life not written, trying again: %s", error)
+                leave(connection)
             if ended.wait(BEAT_S):
                 return
 

@@ -75,7 +75,7 @@ def _serve(settings: WorkerSettings, engine: Engine, canary: Canary, metrics: Wo
     """Serve jobs until told to stop; 0 after that, 1 if the work ended by itself."""
     connection = connect(settings.redis_url)
     _await_redis(connection)
-    handlers = Handlers(settings.kind, engine, connection, metrics, settings.result_ttl_s)
+    handlers = Handlers(settings.kind, engine, connection, metrics)
     worker = BatchWorker(
         connection, settings.kind, engine.name, handlers, settings.max_batch, settings.batch_window_ms / 1e3,
         Duty(metrics, JobLog(collected_spans("tarflow-worker")), canary.look_if_idle),

@@ -5,8 +5,9 @@ end. Knows nothing of what the functions do.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
+from redis import Redis
 from redis.client import Pipeline
 from rq.executions import Execution
 from rq.job import Job, JobStatus
@@ -14,7 +15,6 @@ from rq.timeouts import JobTimeoutException
 from rq.utils import now, utcformat
 
 from worker.contract import (
-    ENDED_EVENTS_TTL_S,
     IMAGES_FIELD,
     MAX_RETRIES,
     PASSES_FIELD,
@@ -22,7 +22,6 @@ from worker.contract import (
     Failure,
     FailureReason,
     JobState,
-    events_key,
     input_key,
     members_key,
 )
@@ -52,6 +51,13 @@ class ServedJob(Job):
 
     traceparent: str | None = None
     cost: int = 1
+
+    @classmethod
+    def restored(cls, job_id: str, fields: Mapping[bytes, bytes], connection: Redis) -> Self:
+        """The job of a hash."""
+        job = cls(job_id, connection=connection, serializer="json")
+        job.restore(fields)
+        return job
 
     def restore(self, raw_data: Any) -> None:
         """Take the fields of its hash, ours too."""
@@ -127,27 +133,25 @@ class ServedJob(Job):
 
     def fail(self, failure: Failure, details: str, pipeline: Pipeline, execution: Execution | None = None) -> None:
         """End with a failure that a client may be told of, and details that stay in the house."""
-        self.ended_at = now()
         self.meta |= {"failure_reason": failure.reason, "failure_field": failure.field, "failure_rows": failure.rows}
-        self.set_status(JobStatus.FAILED, pipeline=pipeline)
-        pipeline.hset(
-            self.key, mapping={"meta": self.serializer.dumps(self.meta), "ended_at": utcformat(self.ended_at)}
-        )
+        self._become(JobStatus.FAILED, pipeline, meta=self.serializer.dumps(self.meta))
         self._handle_failure(details, pipeline, **(_ran(self, execution) if execution else {}))
         self._leave(JobState.FAILED, pipeline)
 
     def be_cancelled(self, pipeline: Pipeline) -> None:
         """End because it was asked to."""
-        self.ended_at = now()
-        self.set_status(JobStatus.CANCELED, pipeline=pipeline)
-        pipeline.hset(self.key, "ended_at", utcformat(self.ended_at))
+        self._become(JobStatus.CANCELED, pipeline)
         self.cleanup(self.get_result_ttl(DEFAULT_RESULT_TTL_S), pipeline=pipeline, remove_from_queue=False)
         self._leave(JobState.CANCELLED, pipeline)
 
+    def _become(self, status: JobStatus, pipeline: Pipeline, **more: Any) -> None:
+        self.ended_at, self._status = now(), status
+        fields: dict[Any, Any] = {"status": status, "ended_at": utcformat(self.ended_at), **more}
+        pipeline.hset(self.key, mapping=fields)
+
     def _leave(self, state: JobState, pipeline: Pipeline) -> None:
-        """Tell the end, and keep no pixels, no previews and no wishes that nobody can have any more."""
+        """Tell the end, and keep no pixels and no wishes that nobody can have any more."""
         tell_state(pipeline, self.id, state)
-        pipeline.expire(events_key(self.id), ENDED_EVENTS_TTL_S)
         pipeline.delete(input_key(self.id), members_key(self.id))
 
 

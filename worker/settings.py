@@ -29,7 +29,6 @@ class WorkerSettings(BaseSettings):
         int, Field(ge=0, le=1000, description="milliseconds a batch waits for more jobs; 0 = takes what is there")
     ] = 0
     threads: Annotated[int, Field(ge=0, description="CPU threads that share a batch of pictures; 0 = one a core")] = 0
-    result_ttl_s: Annotated[int, Field(ge=1, description="seconds a result is kept")] = 3600
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="port of the worker's metrics and probes; 0 = none")
     ] = 9100

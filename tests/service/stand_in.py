@@ -18,7 +18,7 @@ from rq.job import Job
 from service.job_record import REQUESTS
 from tests.service.image_files import encoded, plain
 from worker.attendant import Duty
-from worker.batch_worker import BatchWorker, Outcome
+from worker.batch_worker import BatchWorker
 from worker.contract import (
     CalibrationFacts,
     ClassScore,
@@ -46,6 +46,7 @@ from worker.contract import (
     workers_key,
 )
 from worker.job_log import JobLog
+from worker.made import Made, Outcome
 from worker.metrics import WorkerMetrics
 from worker.served_job import ServedJob
 
@@ -132,7 +133,7 @@ class StandIn:
 
     def __call__(self, jobs: Sequence[ServedJob], _meanwhile: Callable[[], None]) -> list[Outcome]:
         """Do jobs as the handler of both kinds."""
-        return [self.failure or self._do(job, job.args[0]) for job in jobs]
+        return [self.failure or Made(self._do(job, job.args[0])) for job in jobs]
 
     def _do(self, job: Job, payload: dict[str, Any]) -> dict[str, Any]:
         request = REQUESTS.validate_python(payload)

@@ -9,7 +9,8 @@ from service.errors import QueueFull
 from tests.blocking_queue import Blocking
 from tests.service.submissions import MAX_HELD_BYTES, RESULT_TTL_S, job_queue, submit
 from worker.contract import HELD_BYTES_KEY, HELD_KEY, pictures_key
-from worker.picture_store import JOB_BYTES, count_results, store_pictures
+from worker.made import Made
+from worker.picture_store import JOB_BYTES, RESULT_FACTOR, keep
 
 NO_ROOM = "^the results that are kept take all the room there is$"
 
@@ -26,25 +27,32 @@ def hold(redis: Redis, size: int, for_s: float) -> None:
     redis.incrby(HELD_BYTES_KEY, size)
 
 
+def made(redis: Redis, files: dict[str, bytes], result: dict[str, object] | None = None) -> None:
+    """Keep what a job made, as a worker does."""
+    with redis.pipeline() as pipeline:
+        keep(pipeline, "7" * 32, Made(result or {}, files), RESULT_TTL_S)
+        pipeline.execute()
+
+
 def held_bytes(redis: Redis) -> int:
     """The account."""
     return int(redis.get(HELD_BYTES_KEY) or 0)
 
 
 def test_what_a_worker_keeps_is_counted(redis: Redis) -> None:
-    store_pictures(redis, {"7" * 32: {"0": bytes(300), "1": bytes(40), "sheet": bytes(5)}}, RESULT_TTL_S)
-    assert held_bytes(redis) == 345 + JOB_BYTES
+    made(redis, {"0": bytes(300), "1": bytes(40), "sheet": bytes(5)}, {"n": 2})
+    assert held_bytes(redis) == 345 + RESULT_FACTOR * len('{"n": 2}') + JOB_BYTES
 
 
 def test_a_result_without_pictures_is_counted_too(redis: Redis) -> None:
-    count_results(redis, {"7" * 32: {"scores": [1.5] * 100}}, RESULT_TTL_S)
+    made(redis, {}, {"scores": [1.5] * 100})
     assert held_bytes(redis) > JOB_BYTES + 500
 
 
 def test_what_a_worker_keeps_twice_is_counted_once(redis: Redis) -> None:
     for _ in range(2):
-        store_pictures(redis, {"7" * 32: {"0": bytes(300)}}, RESULT_TTL_S)
-    assert held_bytes(redis) == 300 + JOB_BYTES
+        made(redis, {"0": bytes(300)})
+    assert held_bytes(redis) == 300 + RESULT_FACTOR * len("{}") + JOB_BYTES
 
 
 def test_as_long_as_there_is_room_a_job_is_let_in(queue: Blocking, redis: Redis) -> None:
@@ -53,7 +61,7 @@ def test_as_long_as_there_is_room_a_job_is_let_in(queue: Blocking, redis: Redis)
 
 
 def test_without_room_a_job_is_refused(queue: Blocking, redis: Redis) -> None:
-    store_pictures(redis, {"7" * 32: {"0": bytes(MAX_HELD_BYTES)}}, RESULT_TTL_S)
+    made(redis, {"0": bytes(MAX_HELD_BYTES)})
     with pytest.raises(QueueFull, match=NO_ROOM):
         submit(queue)
 
@@ -86,6 +94,6 @@ def test_who_asks_for_what_is_known_needs_no_room(queue: Blocking, redis: Redis)
 
 @pytest.mark.parametrize("account", [HELD_KEY, HELD_BYTES_KEY])
 def test_the_account_outlives_the_pictures_and_then_expires(account: str, redis: Redis) -> None:
-    store_pictures(redis, {"7" * 32: {"0": bytes(300)}}, RESULT_TTL_S)
+    made(redis, {"0": bytes(300)})
     kept_s = redis.ttl(pictures_key("7" * 32))
     assert 0 < kept_s < redis.ttl(account) <= 2 * (kept_s + 1)

@@ -14,9 +14,9 @@ from tests.service.image_files import encoded, plain
 from tests.service.problem_answers import problem_of
 from tests.service.stand_in import StandIn, picture
 from tests.service.submissions import QUEUE, lasting, put, where
-from worker.batch_worker import Outcome
 from worker.contract import CANCEL_FIELD, Kind, facts_key, workers_key
 from worker.errors import NonFiniteSample
+from worker.made import Outcome
 from worker.served_job import ServedJob
 
 AT_ONCE = {"Prefer": "respond-async"}

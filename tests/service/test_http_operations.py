@@ -10,8 +10,8 @@ from redis import Redis
 from service.documentation import PROBLEM_SCHEMA
 from tests.service.problem_answers import problem_of
 from tests.service.stand_in import FACTS, StandIn
-from worker.batch_worker import Outcome
 from worker.contract import Kind
+from worker.made import Outcome
 from worker.served_job import ServedJob
 
 Ask = Callable[..., httpx.Response]

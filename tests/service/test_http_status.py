@@ -61,7 +61,7 @@ def test_images_of_this_minute_are_counted_whole_and_of_the_one_before_in_part(a
 
 
 def test_what_a_worker_notes_is_what_is_told(api: httpx.Client, stand_in: StandIn) -> None:
-    note_pace(stand_in.connection, Kind.SCORE, "digits", Done(images=8, cost=16, batch_s=4.0), ttl_s=100)
+    note_pace(stand_in.connection, Kind.SCORE, "digits", Done(images=8, cost=16, batch_s=4.0))
     found = queue(api, Kind.SCORE)
     assert (found["seconds_per_image"], found["seconds_per_pass"]) == (None, 0.25)
     assert 0 < found["images_per_minute"] <= 8

@@ -18,11 +18,12 @@ from model import TarFlow, TarFlowConfig, save
 from model.card import Card, SamplingDefaults
 from service.embedded_redis import embedded_redis
 from worker.attendant import Duty
-from worker.batch_worker import BatchHandler, BatchWorker, Outcome
+from worker.batch_worker import BatchHandler, BatchWorker
 from worker.contract import GenerateRequest, Kind
 from worker.engine import Engine, Pictures
 from worker.handlers import Handlers
 from worker.job_log import JobLog
+from worker.made import Made, Outcome
 from worker.metrics import WorkerMetrics
 from worker.served_job import ServedJob
 
@@ -137,7 +138,7 @@ def one_by_one(handler: JobHandler) -> BatchHandler:
         outcomes: list[Outcome] = []
         for job in jobs:
             try:
-                outcomes.append(handler(job, job.args[0]))
+                outcomes.append(Made(handler(job, job.args[0])))
             except Exception as error:
                 outcomes.append(error)
         return outcomes

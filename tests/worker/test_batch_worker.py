@@ -12,20 +12,24 @@ from rq import Queue, Retry
 from rq.job import Job, JobStatus
 
 from tests.worker.conftest import QueueWork, one_by_one, reloaded
-from worker.batch_worker import Outcome
+from worker.attendant import Duty
 from worker.contract import (
     CANCEL_FIELD,
+    HELD_BYTES_KEY,
+    HELD_KEY,
     IMAGES_FIELD,
     LEASE_S,
     MAX_RETRIES,
     NEWS_STREAM,
     FailureReason,
     Kind,
+    pictures_key,
     queue_name,
 )
 from worker.errors import JobError
 from worker.intake import Intake
 from worker.janitor import POPPED_GRACE_S, Janitor
+from worker.made import Made, Outcome
 from worker.served_job import ServedJob
 
 Put = Callable[..., Job]
@@ -61,7 +65,7 @@ class Record:
         self.batches.append([job.id for job in jobs])
         if any("bad" in job.args[0] for job in jobs):
             raise ZeroDivisionError
-        return [{"id": job.id} for job in jobs]
+        return [Made({"id": job.id}) for job in jobs]
 
 
 def states(*jobs: Job) -> list[JobStatus]:
@@ -195,6 +199,30 @@ def test_a_worker_that_lost_its_lease_drops_its_result(put: Put, queue: Queue, w
     assert reloaded(job).return_value() == {"turn": 1}
     assert ends_told(queue.connection) == [job.id]
     assert left_over(queue) == NOTHING
+
+
+def test_a_worker_that_lost_its_lease_keeps_nothing_of_what_it_made(
+    put: Put, queue: Queue, work: QueueWork, connection: Redis
+) -> None:
+    def be_slow(jobs: Sequence[ServedJob], _meanwhile: Callable[[], None]) -> list[Outcome]:
+        _end_leases(queue)
+        Janitor(connection, queue).tidy()
+        connection.delete(queue.key)
+        return [Made({}, {"0": b"PNG"}) for _ in jobs]
+
+    job = put()
+    work(be_slow, batches=True)
+    assert states(job) == [JobStatus.QUEUED]
+    assert not connection.exists(pictures_key(job.id), HELD_KEY, HELD_BYTES_KEY)
+
+
+def test_a_job_whose_batch_broke_has_waited_once(put: Put, work: QueueWork) -> None:
+    for payload in ({}, {"bad": True}, {}):
+        put(**payload)
+    worker = work(Record(), max_cost=8, batches=True)
+    assert isinstance(worker.attendant, Duty)
+    labels = {"model": "tiny", "kind": "generate"}
+    assert worker.attendant.metrics.registry.get_sample_value("tarflow_job_wait_seconds_count", labels) == 3
 
 
 def test_a_dead_worker_s_job_is_queued_again_when_its_lease_ends(put: Put, queue: Queue) -> None:

@@ -1,13 +1,14 @@
 """Laws of the canary: a flow that is what it was passes, one that is not is found out."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from model import Sampler, TarFlow
 from tests.worker.conftest import EngineMaker
-from worker.canary import IDLE_S, Canary, CanaryFailed
+from worker.canary import IDLE_S, Canary, CanaryFailed, _log_prob
 from worker.engine import Engine
 
 
@@ -46,6 +47,30 @@ def test_a_weight_that_changes_is_found_out(engine: Engine, scores_only: bool) -
     with pytest.raises(CanaryFailed, match="log p"):
         canary.look()
     assert not canary.passed
+
+
+def test_while_it_is_looked_at_the_last_look_counts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def log_prob(*arguments: Any) -> float:
+        seen.append(canary.passed)
+        return _log_prob(*arguments)
+
+    canary = hatched(engine)
+    monkeypatch.setattr("worker.canary._log_prob", log_prob)
+    canary.look()
+    assert seen == [True]
+
+
+def test_a_canary_that_failed_once_stays_so_until_a_look_finds_nothing(engine: Engine) -> None:
+    canary, bias = hatched(engine), float(engine.flow.blocks[0].proj_out.bias[0])
+    with_one_weight_of(engine.flow, 0.5)
+    with pytest.raises(CanaryFailed):
+        canary.look()
+    with_one_weight_of(engine.flow, bias)
+    assert not canary.passed
+    canary.look()
+    assert canary.passed
 
 
 def test_weights_that_are_not_finite_never_pass(engine: Engine) -> None:

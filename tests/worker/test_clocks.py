@@ -14,7 +14,8 @@ from worker.engine import Engine
 from worker.intake import Batch, Intake
 from worker.janitor import Janitor
 from worker.leases import Leases
-from worker.picture_store import JOB_BYTES, OUTLIVE_JOB_S, store_pictures
+from worker.made import Made
+from worker.picture_store import JOB_BYTES, OUTLIVE_JOB_S, RESULT_FACTOR, keep
 from worker.presence import announce
 from worker.served_job import ServedJob
 
@@ -122,8 +123,10 @@ def test_a_worker_whose_clock_is_wrong_drops_nobody_who_lives(connection: Redis,
 
 @pytest.mark.usefixtures("clock")
 def test_pictures_of_a_worker_whose_clock_is_wrong_take_room_for_as_long_as_they_are_kept(connection: Redis) -> None:
-    store_pictures(connection, {"7" * 32: {"0": b"PNG"}}, 60)
-    until_s = connection.zscore(HELD_KEY, f"{'7' * 32}:{3 + JOB_BYTES}")
+    with connection.pipeline() as pipeline:
+        keep(pipeline, "7" * 32, Made({}, {"0": b"PNG"}), 60)
+        pipeline.execute()
+    until_s = connection.zscore(HELD_KEY, f"{'7' * 32}:{3 + len('{}') * RESULT_FACTOR + JOB_BYTES}")
     assert until_s == pytest.approx(now_s(connection) + 60 + OUTLIVE_JOB_S, abs=ROUNDING_S)
 
 

@@ -56,7 +56,7 @@ def test_the_forward_passes_of_a_batch_are_part_of_its_time_and_of_the_pace(
     monkeypatch.setattr(picture_jobs, "noise_of", clock)
     enqueue(connection, encode(engine), content(image()))
     enqueue(connection, interpolate(engine, n=4), content(image(1)) + content(image(2)))
-    work(Handlers(Kind.GENERATE, engine, connection, metrics, result_ttl_s=60), max_cost=8, batches=True)
+    work(Handlers(Kind.GENERATE, engine, connection, metrics), max_cost=8, batches=True)
     labels = {"model": "tiny", "kind": "generate"}
     names = ("tarflow_batch_duration_seconds_sum", "tarflow_batch_size_sum", "tarflow_images_total")
     assert [metrics.registry.get_sample_value(name, labels) for name in names] == [3 * PASS_S, 5, 5]
@@ -78,5 +78,5 @@ def test_jobs_beside_a_forward_pass_that_does_not_fit_are_done_again_alone(
         enqueue(connection, encode(engine), content(image())),
         enqueue(connection, generate_request(engine), b""),
     ]
-    work(Handlers(Kind.GENERATE, engine, connection, metrics, result_ttl_s=60), max_cost=8, batches=True)
+    work(Handlers(Kind.GENERATE, engine, connection, metrics), max_cost=8, batches=True)
     assert [reloaded(job).get_status() for job in jobs] == [JobStatus.FINISHED] * 2

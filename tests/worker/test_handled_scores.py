@@ -19,6 +19,7 @@ from tests.worker.calibrated import calibrated
 from tests.worker.conftest import QueueWork, reloaded
 from worker.contract import (
     CANCEL_FIELD,
+    HELD_KEY,
     NO_CLASS,
     CalibrationId,
     FailureReason,
@@ -42,7 +43,7 @@ RESULT_TTL_S = 60
 @pytest.fixture
 def handlers(engine: Engine, connection: Redis) -> Handlers:
     """A worker of scores with a calibrated model."""
-    return Handlers(Kind.SCORE, calibrated(engine), connection, WorkerMetrics(), RESULT_TTL_S)
+    return Handlers(Kind.SCORE, calibrated(engine), connection, WorkerMetrics())
 
 
 @pytest.fixture
@@ -97,6 +98,12 @@ def test_a_heat_map_lies_beside_its_result(handlers: Handlers, work: QueueWork) 
     content: Any = handlers.connection.hget(pictures_key(job.id), "0")
     assert min(Image.open(io.BytesIO(content)).size) > 336
     assert 0 < handlers.connection.ttl(pictures_key(job.id)) <= 2 * RESULT_TTL_S
+
+
+def test_a_scoring_and_its_heat_map_are_on_the_account_once(handlers: Handlers, work: QueueWork) -> None:
+    enqueue(handlers, heat_map=True)
+    work(handlers, Kind.SCORE)
+    assert handlers.connection.zcard(HELD_KEY) == 1
 
 
 def test_a_scoring_without_a_heat_map_leaves_no_picture(handlers: Handlers, work: QueueWork) -> None:

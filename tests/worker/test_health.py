@@ -1,6 +1,7 @@
 """Laws of a worker's probes: what they say of a process that loads, works, waits for Redis, is stuck or leaves."""
 
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,7 @@ from worker.canary import Canary
 from worker.contract import Kind
 from worker.engine import Engine
 from worker.health import REDIS_SILENCE_S, Health
-from worker.health_port import health_port
+from worker.health_port import HealthServer, health_port
 from worker.leases import GRACE_S
 
 NOTHING: Any = one_by_one(lambda _job, _payload: {})
@@ -144,6 +145,39 @@ def test_a_client_that_says_nothing_holds_up_nobody(probes: httpx.Client) -> Non
     address = (probes.base_url.host, probes.base_url.port or 80)
     with socket.create_connection(address):
         assert probes.get("/livez").status_code == 200
+
+
+def ask_and_reset(probes: httpx.Client) -> None:
+    """Ask half a question, and break off the connection."""
+    with socket.create_connection((probes.base_url.host, probes.base_url.port or 80)) as asker:
+        asker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        asker.sendall(b"GET /met")
+
+
+def test_a_client_that_breaks_off_is_no_error(
+    probes: httpx.Client, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    handled = threading.Event()
+
+    def handle_error(server: HealthServer, *arguments: Any) -> None:
+        handle(server, *arguments)
+        handled.set()
+
+    handle = HealthServer.handle_error
+    monkeypatch.setattr(HealthServer, "handle_error", handle_error)
+    ask_and_reset(probes)
+    assert handled.wait(20)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_error_of_ours_is_logged(
+    probes: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Health, "illness", lambda _self: 1 / 0)
+    with pytest.raises(httpx.RemoteProtocolError):
+        probes.get("/livez")
+    assert "got no answer" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_the_port_is_free_again_afterwards(registry: CollectorRegistry) -> None:

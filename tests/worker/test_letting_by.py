@@ -12,9 +12,9 @@ from rq import Queue, Retry
 from rq.job import Job, JobStatus
 
 from tests.worker.conftest import QueueWork, reloaded
-from worker.batch_worker import Outcome
 from worker.contract import LEASE_S, MAX_RETRIES, PASSES_FIELD, Kind, queue_name
 from worker.intake import Intake
+from worker.made import Made, Outcome
 from worker.served_job import ServedJob
 
 MOST = 8
@@ -57,7 +57,7 @@ class Steps:
                 self.between(step)
             meanwhile()
         self.ended += [job.id for job in jobs]
-        return [{"id": job.id} for job in jobs]
+        return [Made({"id": job.id}) for job in jobs]
 
 
 def do(work: QueueWork, steps: Steps) -> Any:

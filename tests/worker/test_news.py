@@ -16,7 +16,9 @@ from worker.contract import NEWS_STREAM, PREVIEW_FIELD, Kind, events_key, queue_
 from worker.engine import Engine
 from worker.handlers import Handlers
 from worker.metrics import WorkerMetrics
-from worker.served_job import ServedJob
+from worker.observer import note_shares
+from worker.passes import Share
+from worker.served_job import ServedJob, as_served
 
 Event = tuple[str, dict[str, Any]]
 
@@ -44,7 +46,7 @@ def worked(engine: Engine, queue: Queue, work: QueueWork, previews: bool = False
     job = queue.enqueue("generate", generate_request(engine, n=n).model_dump(mode="json"))
     if previews:
         queue.connection.hset(job.key, PREVIEW_FIELD, 1)
-    work(Handlers(Kind.GENERATE, engine, queue.connection, WorkerMetrics(), 60))
+    work(Handlers(Kind.GENERATE, engine, queue.connection, WorkerMetrics()))
     return job
 
 
@@ -74,6 +76,13 @@ def test_every_event_is_in_the_news_too(engine: Engine, queue: Queue, work: Queu
     assert [(fields[b"job_id"].decode(), fields[b"event"].decode()) for _, fields in news] == [
         (job.id, event) for event, _ in told(job)
     ]
+
+
+def test_of_a_job_that_has_vanished_nothing_is_noted_or_told(queue: Queue) -> None:
+    job = queue.enqueue("generate", {})
+    queue.connection.flushdb()
+    assert note_shares(queue.connection, [as_served(job)], [Share(1, 4)]) == [0]
+    assert list(queue.connection.scan_iter()) == []
 
 
 def test_what_was_told_expires(engine: Engine, queue: Queue, work: QueueWork) -> None:

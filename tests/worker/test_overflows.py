@@ -260,7 +260,7 @@ def test_a_job_that_fails_for_what_it_asks_is_counted_as_no_failure_of_ours(
 ) -> None:
     engine, metrics = make_engine(shrink), WorkerMetrics()
     job = enqueue(connection, encode(engine, 0), content(image()))
-    work(Handlers(Kind.GENERATE, engine, connection, metrics, result_ttl_s=60))
+    work(Handlers(Kind.GENERATE, engine, connection, metrics))
     assert reloaded(job).get_status() is JobStatus.FAILED
     assert reloaded(job).meta == {"failure_reason": "overflow", "failure_field": "image", "failure_rows": []}
 

@@ -84,7 +84,7 @@ def test_a_running_job_that_is_to_be_cancelled_ends_within_a_block_and_its_progr
     observe = Observer.__call__
     monkeypatch.setattr(Observer, "__call__", ask_after_two)
     (job,) = enqueue(connection, generate_request(engine))
-    work(Handlers(Kind.GENERATE, engine, connection, WorkerMetrics(), 60))
+    work(Handlers(Kind.GENERATE, engine, connection, WorkerMetrics()))
     assert noted == [b"1/4", b"1/4"]
     assert reloaded(job).is_canceled
 
@@ -95,8 +95,8 @@ def test_pictures_of_a_job_that_leaves_are_not_made_and_cost_what_was_done_of_th
     leaving, staying = enqueue(connection, generate_request(engine, n=8), generate_request(engine, n=3))
     connection.hset(leaving.key, CANCEL_FIELD, 1)
     told: list[Done] = []
-    monkeypatch.setattr("worker.handlers.note_pace", lambda *arguments: told.append(arguments[3]))
-    work(Handlers(Kind.GENERATE, engine, connection, WorkerMetrics(), 60), max_cost=16)
+    monkeypatch.setattr("worker.handlers.note_pace", lambda *_, done, **_more: told.append(done))
+    work(Handlers(Kind.GENERATE, engine, connection, WorkerMetrics()), max_cost=16)
     assert [reloaded(job).is_canceled for job in (leaving, staying)] == [True, False]
     assert [(each.images, each.cost) for each in told] == [(3, 3 + 8 / BLOCKS)]
 

@@ -13,7 +13,7 @@ from worker.settings import WorkerSettings
     ("field", "value"),
     [
         ("kind", "paint"),
-        ("result_ttl_s", 0),
+        ("max_batch", 0),
         ("metrics_port", -1),
         ("metrics_port", 65536),
         ("metrics_port", "x"),
