@@ -43,10 +43,13 @@ local function spend()
 end
 if redis.call('HEXISTS', KEYS[4], '*') == 1 then return 'awaited' end
 local asked = redis.call('HGET', KEYS[4], '+' .. name)
+-- A word under a key that nobody asked under is its client's: one who draws keys has no more words than another.
+if request == '' and not asked and redis.call('HEXISTS', KEYS[4], '-' .. name) == 0 then name = client end
 if asked and (request == '' or asked == request) then
   redis.call('HDEL', KEYS[4], '+' .. name)
   if name ~= request then redis.call('HSETNX', KEYS[4], '-' .. name, '') end
-  if request ~= '' then spend() end
+  spend()
+  if request == '' then redis.call('HSETNX', KEYS[4], '-' .. client, '') end
 elseif request == '' and redis.call('HLEN', KEYS[4]) < tonumber(ARGV[11]) then
   redis.call('HSETNX', KEYS[4], '-' .. name, client)
 end
@@ -94,7 +97,7 @@ class Cancellation:
 
         Either counts once, however often it is told: a connection that is gone takes away its own request alone, and
         only if none under its key has come since; a word takes that of its key, else any one. A client that says so
-        and then hangs up is one.
+        and then hangs up is one, and so is one that says so with a key and without, or under keys that it draws.
         """
         keys = [job_key(job_id), queue_key, NEWS_STREAM, members_key(job_id), events_key(job_id), input_key(job_id)]
         ended_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

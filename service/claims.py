@@ -106,7 +106,9 @@ def _words(field: str, image: Image.Image) -> _Words:
     if not isinstance(told, dict):
         raise InvalidInput.of(field, "body", f"{chunk} that is no object")
     if "seed" not in told and not MADE_FROM.isdisjoint(told):
-        raise InvalidInput.of(field, "body", "was made from latents or images, which it does not hold; only seeds do")
+        raise InvalidInput.of(
+            field, "body", "was made from latents or images, not from a seed: nothing in it says which"
+        )
     for name in told:
         if name not in NAMES:
             raise InvalidInput.of(field, "body", f"claims what no request could: {name[:LONGEST_WORD]!r} is unknown")

@@ -54,7 +54,8 @@ class Batches:
     def asked_at(self, step: int, device: torch.device, share: float) -> tuple[Tensor, Tensor]:
         """The first `share` of a step's images, warped, and their labels (n,), none dropped.
 
-        Gaussian noise is of any standard deviation up to the flow's: the images to be classified one day are clean.
+        Warps and noise come from the stream that `at` draws a step's noise from. Gaussian noise is of any standard
+        deviation up to the flow's: the images to be classified one day are clean.
         """
         generator = self._generator(step, device)
         pixels, labels = self._pixels(step, generator)

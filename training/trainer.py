@@ -292,7 +292,8 @@ def train(options: TrainOptions, group: ProcessGroup) -> None:
         )
     if options.class_weight and options.batch_size < 2 * group.world * options.accumulate:
         raise ValueError(
-            f"--class-weight needs twice the {group.world} processes{pieces}, got --batch-size {options.batch_size}"
+            f"--batch-size must be at least two for each of the {group.world} processes{pieces} with --class-weight, "
+            f"got {options.batch_size}"
         )
     data = read_image_folder(options.data, options.image_size, options.in_channels)
     if len(data) < options.batch_size:

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from model import CheckpointError
-from worker.contract import DEFAULT_ALPHA, Kind, ScoreWish, model_name, plain_words, with_value
+from worker.contract import DEFAULT_ALPHA, Kind, ScoreWish, model_name, with_value
 from worker.engine import Engine
 from worker.errors import JobError
 from worker.offline import GenerateWish, generate_file, score_files
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return parsed.run(parsed)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {plain_words(each)}" for each in error.errors())
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {with_value(each)}" for each in error.errors())
         print(f"tarflow {parsed.command_name}: {wrong}", file=sys.stderr)
         return 2
     except (CheckpointError, ValueError, OSError) as error:

@@ -62,7 +62,10 @@ class Janitor:
                 lock.release()
 
     def _make_up_for_silence(self, now_s: float) -> None:
-        """Renew the leases that held at the last look, if that was long ago: their owners come back as we do."""
+        """Renew the leases that held at the last look, if that was long ago: their owners may come back as we do.
+
+        One that does not keeps its job from the others for as long again.
+        """
         key, registry = f"tarflow:looked:{self.queue.name}", self.queue.started_job_registry.key
         looked_s = float(self.connection.get(key) or now_s)
         if now_s - looked_s > SILENCE_S:

@@ -17,6 +17,8 @@ export class ClassPicker {
   // What was chosen, offered at the moment or not; null while nothing was.
   #wish = null;
   #pointed = false;
+  // Where the focus went when what was typed was refused.
+  #towards = null;
 
   constructor(container, { label = "Class", extra = [NO_CLASS], first = "", changed = () => {} } = {}) {
     Object.assign(this, { extra, first, changed });
@@ -38,7 +40,7 @@ export class ClassPicker {
       input: () => this.#open(this.input.value),
       click: () => this.#open(""),
       focus: () => this.input.select(),
-      blur: () => this.#leave(),
+      blur: (event) => this.#leave(event.relatedTarget),
       keydown: (event) => this.#key(event),
     });
     this.count = element("span", { class: "hint" });
@@ -71,6 +73,13 @@ export class ClassPicker {
     const found = this.#of(String(index ?? ""));
     if (found) this.#show((this.#wish = found));
     return Boolean(found);
+  }
+
+  // Whether the press of a button found a class refused: it is for whoever pressed to look at what stays.
+  wasRefused(button) {
+    const found = Boolean(button && button === this.#towards && this.refusal.textContent);
+    this.#towards = null;
+    return found;
   }
 
   #of(value) {
@@ -117,8 +126,10 @@ export class ClassPicker {
     this.#number("");
   }
 
-  #leave() {
-    if (!this.list.hidden) this.#settle(this.#pointed ? this.#shown[this.#active] : meant(this.#options, this.input.value));
+  #leave(towards) {
+    if (this.list.hidden) return;
+    this.#towards = towards;
+    this.#settle(this.#pointed ? this.#shown[this.#active] : meant(this.#options, this.input.value));
   }
 
   // What was typed or pointed at is chosen; what means nothing is refused in words, and what was chosen stays.

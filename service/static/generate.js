@@ -32,7 +32,7 @@ class Maker {
     this.models = new ModelPicker(part("model"), (facts) => this.#describe(facts));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.make(this.#dials());
+      if (!this.classes.wasRefused(event.submitter)) this.make(this.#dials());
     });
     part("attention_temperature").addEventListener("input", () => this.#weigh());
     this.errand = new Errand("generate", form.querySelector("[type=submit]"), form);

@@ -137,4 +137,5 @@ function show(results, facts, view) {
   const chosen = results[view.chosen] ?? results[0];
   part("score-table").replaceChildren(...(results.length > 1 ? [scoreTable(results, goTo, chosen)] : []));
   look(chosen);
+  part("score-detail").scrollIntoView({ block: "nearest" });
 }

@@ -10,13 +10,13 @@ const WORDS = {
   ready: "Ready",
   partly: "Partly ready",
   late: "No answer; as last told",
-  "no-worker": "No worker yet",
+  "no-worker": "No worker",
   "queue-away": "The queue is away",
   locked: "A key is needed",
   unreachable: "No answer",
 };
 const BANNERS = {
-  "no-worker": "Nobody is there to work yet: workers take a moment to load a model. This page goes on by itself.",
+  "no-worker": "Nobody is there to work: workers take a moment to load a model, or to come back. This page goes on by itself.",
   "queue-away": "The queue cannot be reached. What was accepted is kept; this page goes on by itself once it is back.",
   unreachable: "The service does not answer. This page goes on by itself once it does.",
 };

@@ -27,6 +27,7 @@ export function startSweeps() {
   const errand = new Errand("sweeps", form.querySelector(".main"), form);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (classes.wasRefused(event.submitter)) return;
     const query = { model: model.value, class: classes.value, seed: seed.next() };
     const sweep = event.submitter?.value === "class" ? classSweep(query) : guidanceSweep(query);
     const done = await errand.run("", (ask, say) => fill(sweep, ask, say));
@@ -77,6 +78,7 @@ async function fill(sweep, ask, say) {
   const { cells } = sweep;
   const { places, hint, strip } = drawn(sweep);
   part("sweeps-strips").prepend(strip);
+  strip.scrollIntoView({ block: "nearest" });
   const made = () => strip.querySelectorAll("img").length;
   const count = () => say(`${made()} of ${cells.length} pictures are there`);
   const tell = (event, data) => (event === "refused" ? say(jobWords(event, data)) : count());

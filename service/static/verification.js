@@ -15,7 +15,7 @@ const HEADLINES = [
   [/^(is|has colours|may have)/, "This file cannot be checked"],
   [/^claims .* is missing$/, "It does not say enough to be made again"],
   [/^claims/, "It says how it was made, but nothing is made like that"],
-  [/^was made from/, "It does not hold what it was made from"],
+  [/^was made from/, "It cannot be made again"],
 ];
 
 // What is true of a picture's own settings, as elements.

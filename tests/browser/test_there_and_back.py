@@ -89,7 +89,7 @@ def claiming(seven: Path, name: str, **changes: object) -> Path:
     [
         ({"model": "other-model"}, "It says how it was made, but its model is not here"),
         ({"seed": None}, "It does not say enough to be made again"),
-        ({"seed": None, "latents_sha256": "7"}, "It does not hold what it was made from"),
+        ({"seed": None, "latents_sha256": "7"}, "It cannot be made again"),
         ({"guidance": 99}, "It says how it was made, but nothing is made like that"),
     ],
 )

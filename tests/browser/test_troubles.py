@@ -120,7 +120,7 @@ def test_without_a_worker_the_page_says_so_and_goes_on_once_there_is_one(
 ) -> None:
     visitor = visit(parts.url, refusals_are_meant=True)
     visitor.await_state("no-worker")
-    assert visitor.page.locator("#banner").inner_text().startswith("Nobody is there to work yet")
+    assert visitor.page.locator("#banner").inner_text().startswith("Nobody is there to work")
     visitor.picture("no-worker")
     visitor.generate()
     visitor.page.locator("#stage [data-words]", has_text="No worker. Trying again in").wait_for()

@@ -386,3 +386,23 @@ def test_the_queue_that_is_left_is_that_of_the_request(request_: Any, queue: Blo
     job_id = submit(queue) if request_ is REQUEST else submit_score(queue)
     queue.cancel(job_id, ADA)
     assert (queue.view(job_id).state, where(redis, job_id)) == (JobState.CANCELLED, set())
+
+
+@pytest.mark.parametrize(
+    ("asked_under", "words"),
+    [
+        pytest.param(None, (None, None, None), id="repeated"),
+        pytest.param(None, ("drawn", "drawn too"), id="under keys that are drawn"),
+        pytest.param("key", (None, "key"), id="without a key, then with it"),
+        pytest.param("key", ("key", None), id="with a key, then without it"),
+    ],
+)
+def test_one_client_says_so_once_by_whatever_keys(
+    asked_under: str | None, words: tuple[str | None, ...], queue: Blocking
+) -> None:
+    ada, bob = Caller(queue, asked_under), Caller(queue, client="bob")
+    job_id = ada.ask()
+    assert bob.ask() == job_id
+    for key in words:
+        assert Caller(queue, key).say_so(job_id) is Cancelled.AWAITED
+    assert bob.hang_up(job_id) is Cancelled.CANCELLED

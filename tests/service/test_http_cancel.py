@@ -99,8 +99,8 @@ def test_who_waits_is_told_at_once_that_another_cancelled(api: httpx.Client, red
 
 def test_the_wish_of_one_ends_nothing_for_others_who_wait(api: httpx.Client, redis: Redis) -> None:
     with ExitStack() as stack:
-        for _ in range(3):
-            stack.enter_context(waiting(api, "/generate?seed=5"))
+        for key in "abc":
+            stack.enter_context(waiting(api, "/generate?seed=5", key=key))
         job = f"/jobs/{awaited(redis, clients=3)}"
         answers = [api.delete(job, headers={"Idempotency-Key": key}) for key in "ab"]
         assert [(each.status_code, each.json()["state"]) for each in answers] == [(202, "queued")] * 2
@@ -118,7 +118,7 @@ def test_the_wish_of_one_who_repeats_it_ends_nothing_for_another(
 
 def test_when_all_have_wished_it_all_who_wait_are_told(api: httpx.Client, redis: Redis) -> None:
     with ExitStack() as stack:
-        callers = [stack.enter_context(waiting(api, "/generate?seed=5")) for _ in range(3)]
+        callers = [stack.enter_context(waiting(api, "/generate?seed=5", key=key)) for key in "abc"]
         job = f"/jobs/{awaited(redis, clients=3)}"
         answers = [api.delete(job, headers={"Idempotency-Key": key}) for key in "abc"]
         assert [each.status_code for each in answers] == [202, 202, 200]

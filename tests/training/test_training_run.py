@@ -277,5 +277,5 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(make_options: Option
 
 
 def test_a_batch_too_small_to_ask_half_of_is_refused(make_options: OptionsMaker) -> None:
-    with pytest.raises(ValueError, match="--class-weight needs twice the 1 processes times the 8 of --accumulate, got"):
+    with pytest.raises(ValueError, match="at least two for each of the 1 processes times the 8 of --accumulate with"):
         train(make_options(class_weight=0.1, accumulate=8), ProcessGroup(0, 1, torch.device("cpu")))
