@@ -77,9 +77,7 @@ export class ClassPicker {
 
   // Whether the press of a button found a class refused: it is for whoever pressed to look at what stays.
   wasRefused(button) {
-    const found = Boolean(button && button === this.#towards && this.refusal.textContent);
-    this.#towards = null;
-    return found;
+    return Boolean(button && button === this.#towards && this.refusal.textContent);
   }
 
   #of(value) {
@@ -129,6 +127,10 @@ export class ClassPicker {
   #leave(towards) {
     if (this.list.hidden) return;
     this.#towards = towards;
+    // Of this press alone, which may come to nothing: the refusal may move the button away from under the pointer.
+    for (const type of ["pointerdown", "keydown"]) {
+      window.addEventListener(type, () => (this.#towards = null), { capture: true, once: true });
+    }
     this.#settle(this.#pointed ? this.#shown[this.#active] : meant(this.#options, this.input.value));
   }
 

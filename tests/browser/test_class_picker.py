@@ -52,6 +52,19 @@ def test_words_that_mean_no_class_are_refused_in_words(visitor: Visitor) -> None
         assert visitor.view.get_by_text("is no class of this model").count() == 0
 
 
+def test_a_press_that_finds_words_refused_makes_nothing_and_the_next_does(visitor: Visitor) -> None:
+    asked: list[str] = []
+    visitor.page.on("request", lambda request: asked.append(request.url))
+    visitor.choose_class("7")
+    field(visitor).fill("cat")
+    visitor.generate()
+    assert visitor.view.get_by_text("“cat” is no class of this model: it stays 7.").is_visible()
+    assert not [url for url in asked if "/generate" in url]
+    visitor.generate()
+    visitor.await_picture()
+    assert [url for url in asked if "/generate?" in url and "class=7" in url]
+
+
 def test_an_empty_field_means_no_class(visitor: Visitor) -> None:
     field(visitor).fill("")
     visitor.page.keyboard.press("Tab")

@@ -23,6 +23,15 @@ def test_the_gallery_outlives_the_page_until_it_is_cleared(visitor: Visitor) -> 
     assert page.locator(GALLERY).count() == 0
 
 
+def test_who_presses_enter_twice_keeps_the_gallery(visitor: Visitor) -> None:
+    visitor.generate()
+    visitor.await_picture()
+    visitor.page.get_by_role("button", name="Clear", exact=True).press("Enter")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.get_by_role("dialog").wait_for(state="hidden")
+    assert visitor.page.locator(GALLERY).count() == 1
+
+
 def test_a_picture_of_the_gallery_is_shown_with_its_settings(visitor: Visitor) -> None:
     visitor.page.get_by_label("Seed", exact=True).fill("41")
     visitor.generate()
