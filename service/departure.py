@@ -20,7 +20,7 @@ async def hung_up(request: Request, ended: asyncio.Event, wait_s: float) -> bool
     end, gone = asyncio.create_task(ended.wait()), asyncio.create_task(_disconnected(request))
     try:
         done, _ = await asyncio.wait({end, gone}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-        return gone in done
+        return gone in done and end not in done
     finally:
         end.cancel()
         gone.cancel()
