@@ -50,9 +50,9 @@ async def encode(
 ) -> Response:
     """An image's latents, (T, D): JSON, or a safetensors file; and how well the image comes back from them."""
     wish = headers.wish(house, latent_types(EncodeRequest))
-    (upload,) = await read_uploads(request, house.settings.max_upload_bytes, ONE)
+    uploads = await read_uploads(request, house.settings.max_upload_bytes, ONE)
     facts = await _facts(house, query.model)
-    (fitted,) = await fitted_to(facts, [upload], house)
+    (fitted,) = await fitted_to(facts, uploads, house)
     return await run_work(request, house, query.encoding(facts, ScoreInput.of(fitted)), wish, fitted.pixels)
 
 
@@ -90,9 +90,9 @@ async def interpolate(
 async def verify(request: Request, house: TheHouse, headers: Headers) -> Response:
     """Whether a PNG of ours is what it says: recomputed from its own words, and compared pixel by pixel."""
     wish = headers.wish(house, latent_types(VerifyRequest))
-    (upload,) = await read_uploads(request, house.settings.max_upload_bytes, ONE_PNG)
+    uploads = await read_uploads(request, house.settings.max_upload_bytes, ONE_PNG)
     limit = house.settings.max_image_pixels
-    claim = await to_thread.run_sync(read_claim, upload, limit, limiter=house.decoding)
+    claim = await to_thread.run_sync(read_claim, uploads.pop(), limit, limiter=house.decoding)
     facts = await _facts(house, claim.request.model)
     return await run_work(request, house, verification(facts, claim), wish, claim.pixels)
 

@@ -221,10 +221,13 @@ async def _hung_up_on(request: Request, house: House, job_id: str, wait_s: float
 
 
 async def fitted_to(facts: ModelFacts, uploads: list[Upload], house: House) -> list[Fitted]:
-    """The images of uploads, decoded and fitted to a model; raises InvalidInput."""
+    """The images of uploads, decoded and fitted to a model; raises InvalidInput.
+
+    They are taken out of the list: a client that waits for its result holds no more than its pixels.
+    """
     shape, limit = Shape(facts.image_size, facts.in_channels), house.settings.max_image_pixels
 
     def fit() -> list[Fitted]:
-        return [fit_upload(upload, shape, limit) for upload in uploads]
+        return [fit_upload(uploads.pop(0), shape, limit) for _ in range(len(uploads))]
 
     return await to_thread.run_sync(fit, limiter=house.decoding)

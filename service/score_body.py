@@ -49,7 +49,8 @@ async def read_uploads(request: Request, max_bytes: int, wanted: Wanted = ONE_TO
         raise BodyTooLarge(f"body: may have at most {max_bytes} bytes (TARFLOW_MAX_UPLOAD_BYTES), it has {length}")
     media_type = media_type_of(request)
     if media_type in wanted.media_types:
-        return [Upload("body", await request.body())]
+        # Not `request.body()`, which the request would keep for as long as its client waits.
+        return [Upload("body", b"".join([chunk async for chunk in request.stream()]))]
     if media_type == FORM:
         return await _form_uploads(request, wanted)
     raise UnsupportedType(
