@@ -23,10 +23,11 @@ MOST_WRONG_NATS = 50.0
 class Objective(nn.Module):
     """The loss of a batch, as a module so that it can be distributed.
 
-    The mean negative log-likelihood in nats per dim, -log p(x|c) / dims; plus, times `class_weight`, the mean over
-    images asked about of -log p(c|x) in nats, p(c|x) being what Bayes' rule makes of the same likelihoods, all classes
-    alike before. The second is the discriminative half of a generative classifier (Mackowiak et al., arXiv 2007.15036):
-    likelihood alone learns little of the few bits that a class is among the thousands of an image.
+    The mean negative log-likelihood in nats per dim, -log p(x|c) / dims; plus, times `class_weight`, -log p(c|x) in
+    nats, summed over the hardest of the images asked about and divided by all of them. p(c|x) is what Bayes' rule makes
+    of the same likelihoods, all classes alike before. The second is the discriminative half of a generative classifier
+    (Mackowiak et al., arXiv 2007.15036): likelihood alone learns little of the few bits that a class is among the
+    thousands of an image.
 
     Raises:
         ValueError: Classes are to be weighed, and there are none, one, or too many.
@@ -56,7 +57,7 @@ class Objective(nn.Module):
         return torch.stack((loss + wrong, wrong))
 
     def _wrong_nats(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Mean of -log p(c|x) over images (K, C, H, W), of which all but the hardest are taken to give none."""
+        """-log p(c|x) summed over the hardest of images (K, C, H, W) and divided by K: the others are known already."""
         with torch.no_grad():
             likelihoods = self._of_classes(images, self._every_class(len(images), labels.device))
             wrong = F.cross_entropy(likelihoods, labels, reduction="none").nan_to_num()

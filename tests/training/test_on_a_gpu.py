@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from model import TarFlow, load
 from training.batches import Batches, place
 from training.image_folder import read_image_folder
 from training.learner import Learner
+from training.objective import ASKED
 from training.options import TrainOptions
 from training.process_group import ProcessGroup, process_group
 from training.run_folder import RunFolder
@@ -47,21 +49,28 @@ def learner_of(options: TrainOptions, group: ProcessGroup) -> tuple[Learner, Bat
 def losses(options: TrainOptions, group: ProcessGroup, steps: int = 4) -> list[float]:
     """Of the first steps."""
     learner, batches = learner_of(options, group)
-    return [learner.learn(step, *batches.at(step, group.device), 1e-3)[0].item() for step in range(steps)]
+    return [learn(learner, batches, step)[0].item() for step in range(steps)]
+
+
+def learn(learner: Learner, batches: Batches, step: int) -> Tensor:
+    """What a step says that is made as a run makes it."""
+    device = learner.group.device
+    asked = batches.asked_at(step, device, ASKED) if learner.options.class_weight else None
+    return learner.learn(step, *batches.at(step, device), 1e-3, asked)
 
 
 @pytest.mark.parametrize("device_data_gib", [0.0, 1.0])
-@pytest.mark.parametrize("changes", [{}, {"precision": "bf16", "accumulate": 2}, {"clip": 0.0}])
+@pytest.mark.parametrize("changes", [{}, {"precision": "bf16", "accumulate": 2}, {"clip": 0.0}, {"class_weight": 0.1}])
 def test_nothing_waits_for_the_gpu_in_a_step(
     make_options: OptionsMaker, gpu: ProcessGroup, changes: dict[str, Any], device_data_gib: float
 ) -> None:
     learner, batches = learner_of(make_options(device_data_gib=device_data_gib, **SHAPE, **changes), gpu)
-    learner.learn(0, *batches.at(0, gpu.device), 1e-3)  # makes the optimiser's state
+    learn(learner, batches, 0)  # makes the optimiser's state
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for step in range(1, 3):
-            learner.learn(step, *batches.at(step, gpu.device), 1e-3)
+            learn(learner, batches, step)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -85,7 +94,7 @@ def test_a_step_without_finite_gradients_changes_nothing(make_options: OptionsMa
     before = {name: tensor.clone() for name, tensor in learner.state()["flow"].items()}
     moments = learner.optimizer.state[next(learner.flow.parameters())]
     made, mean = moments["step"].item(), moments["exp_avg"].clone()
-    _, norm = learner.learn(1, images * torch.nan, labels, 1e-3)
+    *_, norm = learner.learn(1, images * torch.nan, labels, 1e-3)
     assert not norm.isfinite()
     torch.testing.assert_close(learner.state()["flow"], before, rtol=0, atol=0)
     assert (moments["step"].item(), torch.equal(moments["exp_avg"], mean)) == (made, True)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from redis import Redis
+from rq import Queue
 from rq.job import Job
 
 from model import TarFlow, TarFlowConfig, save
@@ -19,7 +20,7 @@ from model.card import Card, SamplingDefaults
 from service.embedded_redis import embedded_redis
 from worker.attendant import Duty
 from worker.batch_worker import BatchHandler, BatchWorker
-from worker.contract import GenerateRequest, Kind
+from worker.contract import GenerateRequest, Kind, queue_name
 from worker.engine import Engine, Pictures
 from worker.handlers import Handlers
 from worker.job_log import JobLog
@@ -197,3 +198,15 @@ def scale_class(flow: TarFlow, log_scale: float) -> None:
 def model(make_checkpoint: CheckpointMaker) -> str:
     """The path of the tiny checkpoint."""
     return str(make_checkpoint())
+
+
+@pytest.fixture
+def queue(connection: Redis) -> Queue:
+    """The queue of generations."""
+    return Queue(queue_name(Kind.GENERATE, "tiny"), connection=connection, serializer="json", job_class=ServedJob)
+
+
+@pytest.fixture
+def job(queue: Queue) -> Job:
+    """A job that waits."""
+    return queue.enqueue("generate", {}, result_ttl=60)

@@ -22,9 +22,7 @@ from worker.contract import (
     MAX_RETRIES,
     NEWS_STREAM,
     FailureReason,
-    Kind,
     pictures_key,
-    queue_name,
 )
 from worker.errors import JobError
 from worker.intake import Intake
@@ -34,12 +32,6 @@ from worker.served_job import ServedJob
 
 Put = Callable[..., Job]
 Batches = list[list[str]]
-
-
-@pytest.fixture
-def queue(connection: Redis) -> Queue:
-    """The queue of generations."""
-    return Queue(queue_name(Kind.GENERATE, "tiny"), connection=connection, serializer="json", job_class=ServedJob)
 
 
 @pytest.fixture

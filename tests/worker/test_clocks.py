@@ -9,7 +9,7 @@ from redis import Redis
 from rq import Queue
 
 from tests.wall_clock import WallClock
-from worker.contract import HELD_KEY, LEASE_S, PRESENCE_TTL_S, Kind, queue_name, workers_key
+from worker.contract import HELD_KEY, LEASE_S, PRESENCE_TTL_S, Kind, workers_key
 from worker.engine import Engine
 from worker.intake import Batch, Intake
 from worker.janitor import Janitor
@@ -17,7 +17,6 @@ from worker.leases import Leases
 from worker.made import Made
 from worker.picture_store import JOB_BYTES, OUTLIVE_JOB_S, RESULT_FACTOR, keep
 from worker.presence import announce
-from worker.served_job import ServedJob
 
 AN_HOUR_S = 3600.0
 ROUNDING_S = 2.0
@@ -31,12 +30,6 @@ def clock(request: pytest.FixtureRequest) -> Iterator[WallClock]:
     clock.jump(shift_s)
     with clock.installed():
         yield clock
-
-
-@pytest.fixture
-def queue(connection: Redis) -> Queue:
-    """The queue of generations."""
-    return Queue(queue_name(Kind.GENERATE, "tiny"), connection=connection, serializer="json", job_class=ServedJob)
 
 
 def now_s(connection: Redis) -> float:

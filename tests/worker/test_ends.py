@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from redis import Redis
 from rq import Queue, Retry
 from rq.job import Job, JobStatus
 
@@ -14,10 +13,8 @@ from worker.contract import (
     ENDED_EVENTS_TTL_S,
     EVENTS_TTL_S,
     MAX_RETRIES,
-    Kind,
     events_key,
     input_key,
-    queue_name,
 )
 from worker.errors import JobError
 from worker.intake import Intake
@@ -63,12 +60,6 @@ ENDS: dict[str, tuple[Ending, JobStatus]] = {
     "cancelled": (be_cancelled, JobStatus.CANCELED),
     "abandoned": (be_abandoned, JobStatus.FAILED),
 }
-
-
-@pytest.fixture
-def queue(connection: Redis) -> Queue:
-    """The queue of generations."""
-    return Queue(queue_name(Kind.GENERATE, "tiny"), connection=connection, serializer="json", job_class=ServedJob)
 
 
 @pytest.fixture

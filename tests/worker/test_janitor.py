@@ -3,22 +3,14 @@
 from typing import Any
 
 import pytest
-from redis import Redis
 from rq import Queue, Retry
 from rq.job import Job, JobStatus
 
 from tests.worker.conftest import reloaded
-from worker.contract import LEASE_S, MAX_RETRIES, Kind, queue_name
+from worker.contract import LEASE_S, MAX_RETRIES
 from worker.intake import Intake
 from worker.janitor import LOOKED_TTL_S, SILENCE_S, Janitor
 from worker.leases import RENEWAL_S
-from worker.served_job import ServedJob
-
-
-@pytest.fixture
-def queue(connection: Redis) -> Queue:
-    """The queue of generations."""
-    return Queue(queue_name(Kind.GENERATE, "tiny"), connection=connection, serializer="json", job_class=ServedJob)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from telemetry.traces import Trace
 from tests.worker.conftest import QueueWork
 from worker.attendant import Duty
 from worker.batch_worker import BatchWorker
-from worker.contract import CANCEL_FIELD, IMAGES_FIELD, MAX_RETRIES, TRACE_FIELD, FailureReason, Kind, queue_name
+from worker.contract import CANCEL_FIELD, IMAGES_FIELD, MAX_RETRIES, TRACE_FIELD, FailureReason, Kind
 from worker.errors import JobError, NonFiniteSample
 from worker.janitor import Janitor
 from worker.job_log import JobLog
@@ -24,12 +24,6 @@ from worker.served_job import ServedJob
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 Put = Callable[..., Job]
 Lines = Callable[[], list[dict[str, Any]]]
-
-
-@pytest.fixture
-def queue(connection: Redis) -> Queue:
-    """The queue of generations."""
-    return Queue(queue_name(Kind.GENERATE, "tiny"), connection=connection, serializer="json", job_class=ServedJob)
 
 
 @pytest.fixture

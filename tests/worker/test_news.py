@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from redis import Redis
 from rq import Queue
 from rq.job import Job
 
 from tests.worker.conftest import EngineMaker, QueueWork, generate_request
-from worker.contract import NEWS_STREAM, PREVIEW_FIELD, Kind, events_key, queue_name
+from worker.contract import NEWS_STREAM, PREVIEW_FIELD, Kind, events_key
 from worker.engine import Engine
 from worker.handlers import Handlers
 from worker.metrics import WorkerMetrics
 from worker.observer import note_shares
 from worker.passes import Share
-from worker.served_job import ServedJob, as_served
+from worker.served_job import as_served
 
 Event = tuple[str, dict[str, Any]]
 
@@ -27,12 +26,6 @@ Event = tuple[str, dict[str, Any]]
 def engine(make_engine: EngineMaker) -> Engine:
     """A tiny engine of three blocks."""
     return make_engine(blocks=3)
-
-
-@pytest.fixture
-def queue(connection: Redis) -> Queue:
-    """The queue of generations."""
-    return Queue(queue_name(Kind.GENERATE, "tiny"), connection=connection, serializer="json", job_class=ServedJob)
 
 
 def told(job: Job) -> list[Event]:

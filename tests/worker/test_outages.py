@@ -16,7 +16,7 @@ from rq.job import Job, JobStatus
 from tests.worker.conftest import QueueWork, generate_request, one_by_one, reloaded
 from worker.attendant import Attendant
 from worker.batch_worker import BatchWorker
-from worker.contract import Kind, pictures_key, queue_name
+from worker.contract import Kind, pictures_key
 from worker.engine import Engine
 from worker.errors import JobCancelled, JobError
 from worker.handlers import Handlers
@@ -64,18 +64,6 @@ def healing(connection: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heal
     monkeypatch.setattr("worker.batch_worker.time", healing)
     yield healing
     heal(connection)
-
-
-@pytest.fixture
-def queue(connection: Redis) -> Queue:
-    """The queue of generations."""
-    return Queue(queue_name(Kind.GENERATE, "tiny"), connection=connection, serializer="json", job_class=ServedJob)
-
-
-@pytest.fixture
-def job(queue: Queue) -> Job:
-    """A job that waits."""
-    return queue.enqueue("generate", {}, result_ttl=60)
 
 
 @pytest.mark.parametrize("ailment", AILMENTS)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from redis import Redis
 from redis.connection import AbstractConnection
 from rq import Queue
 from rq.job import Job, JobStatus
@@ -14,24 +13,12 @@ from rq.worker import WorkerStatus
 
 from tests.worker.conftest import QueueWork, one_by_one, reloaded
 from worker.batch_worker import BatchWorker
-from worker.contract import Kind, queue_name
+from worker.contract import Kind
 from worker.intake import Intake
 from worker.made import Made, Outcome
 from worker.served_job import ServedJob
 
 NOTHING: Any = one_by_one(lambda _job, _payload: {})
-
-
-@pytest.fixture
-def queue(connection: Redis) -> Queue:
-    """The queue of generations."""
-    return Queue(queue_name(Kind.GENERATE, "tiny"), connection=connection, serializer="json", job_class=ServedJob)
-
-
-@pytest.fixture
-def job(queue: Queue) -> Job:
-    """A job that waits."""
-    return queue.enqueue("generate", {}, result_ttl=60)
 
 
 def names(queue: Queue) -> list[set[bytes]]:

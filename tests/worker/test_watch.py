@@ -10,24 +10,12 @@ from rq import Queue
 from rq.job import Job, JobStatus
 
 from tests.worker.conftest import QueueWork, reloaded
-from worker.contract import CANCEL_FIELD, Kind, queue_name
+from worker.contract import CANCEL_FIELD
 from worker.intake import Intake
 from worker.served_job import ServedJob
 from worker.watch import Watch
 
 Disturb = Callable[[Callable[[], object]], None]
-
-
-@pytest.fixture
-def queue(connection: Redis) -> Queue:
-    """The queue of generations."""
-    return Queue(queue_name(Kind.GENERATE, "tiny"), connection=connection, serializer="json", job_class=ServedJob)
-
-
-@pytest.fixture
-def job(queue: Queue) -> Job:
-    """A job that waits."""
-    return queue.enqueue("generate", {}, result_ttl=60)
 
 
 @pytest.fixture
